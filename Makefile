@@ -1,0 +1,67 @@
+# The front door. `make up` needs Debian or Ubuntu, root, Python 3.11 or later and make; it installs the rest.
+PYTHON ?= python3
+LAB ?= demo
+VENV := .venv
+BIN := $(VENV)/bin
+INVENTORY := inventory/lab
+LABCTL := $(PYTHON) tests/lab/lab.py
+PLAY := $(BIN)/ansible-playbook -i $(INVENTORY)
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: help up down status test check unit lint molecule e2e bench docs lock deps
+.DEFAULT_GOAL := help
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+up: deps $(VENV)/.ready ## from a fresh clone to three balanced servers on a lab node
+	@$(LABCTL) up $(LAB) --inventory $(INVENTORY)/hosts.yml
+	@$(PLAY) site.yml
+	@tests/lab/next-steps $(INVENTORY)
+
+status: $(VENV)/.ready ## one table: servers, balancer, tester
+	@$(PLAY) playbooks/status.yml
+
+down: ## remove the lab and all that belongs to it
+	@$(LABCTL) down $(LAB)
+
+check: $(VENV)/.ready lint unit ## the quick proof: style, types, unit tests
+
+lint: $(VENV)/.ready
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/yamllint --strict .
+	@$(BIN)/ansible-lint --quiet
+	@$(BIN)/python tests/docs.py --check
+
+unit: $(VENV)/.ready
+	@$(BIN)/pytest tests/unit
+
+test: deps $(VENV)/.ready ## everything that proves it: check, molecule for every role, a fleet end to end
+	@$(BIN)/python tests/run.py
+
+molecule: deps $(VENV)/.ready ## every role in containers, and all of them as a fleet
+	@$(BIN)/python tests/run.py molecule
+
+e2e: deps $(VENV)/.ready ## the promises of the README on real nodes
+	@$(BIN)/python tests/run.py e2e
+
+bench: deps $(VENV)/.ready ## speed, as ratios measured in one run
+	@$(BIN)/python tests/bench/bench.py
+
+docs: $(VENV)/.ready ## bring the generated tables of the READMEs up to date
+	@$(BIN)/python tests/docs.py
+
+lock: $(VENV)/.ready ## renew requirements.txt and app/requirements.lock
+	@cd app && uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --upgrade --custom-compile-command "make lock" -o requirements.lock pyproject.toml
+	@uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links --upgrade --custom-compile-command "make lock" -o requirements.txt requirements.in
+
+deps:
+	@$(LABCTL) deps
+
+$(VENV)/.ready: requirements.txt app/pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version.split()[0]; sys.exit(0 if sys.version_info >= (3, 11) else f"Python {v} is too old; set PYTHON to 3.11 or later, as in: make PYTHON=python3.12")'
+	@echo "Creating $(VENV) and installing what the controller needs (about a minute)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt
+	@touch $@

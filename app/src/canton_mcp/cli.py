@@ -1,0 +1,165 @@
+"""The command line: ``canton-mcp serve | test | dcap listen | probe``.
+
+Parts are imported inside the commands that need them, so that each starts quickly.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from canton_mcp import __version__
+from canton_mcp.settings import Settings, SettingsError, TesterSettings
+
+__all__ = ["main"]
+
+_USAGE_ERROR = 2
+
+
+def _fail(message: str, status: int = 1) -> NoReturn:
+    click.echo(message, err=True)
+    sys.exit(status)
+
+
+def _refuse_settings(error: SettingsError) -> NoReturn:
+    _fail("\n".join(f"Error: {problem}" for problem in error.problems), _USAGE_ERROR)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="canton-mcp")
+def main() -> None:
+    """MCP servers for Canton and DAML: run one, call many, watch their telemetry."""
+
+
+@main.command()
+@click.option("--check", is_flag=True, help="Load everything without listening; 0 if it would start.")
+def serve(check: bool) -> None:
+    """Run one server, as the environment describes it.
+
+    \b
+    Example:
+      CANTON_MCP_PORT=7285 DCAP_SERVER_ID=canton-mcp-2 canton-mcp serve
+    """
+    from canton_mcp import serving
+
+    try:
+        settings = Settings.from_env(os.environ)
+    except SettingsError as error:
+        _refuse_settings(error)
+    try:
+        if check:
+            serving.check(settings)
+            click.echo(f"canton-mcp {__version__} loads; it would listen on {settings.listen_address}.")
+        else:
+            serving.run(settings)
+    except serving.StartError as error:
+        _fail(f"Error: {error}")
+
+
+@main.command()
+@click.option("--count", type=click.IntRange(min=1), help="Stop after this many calls; without it, never.")
+@click.option("--seed", type=int, help="Make the choice of servers and tools repeatable.")
+@click.option("--urls", help="Comma-separated MCP URLs; default: MCP_SERVER_URLS.")
+@click.option("--min-interval", help="Shortest pause between calls in seconds; default: MIN_INTERVAL or 1.")
+@click.option("--max-interval", help="Longest pause between calls in seconds; default: MAX_INTERVAL or 5.")
+def test(
+    count: int | None, seed: int | None, urls: str | None, min_interval: str | None, max_interval: str | None
+) -> None:
+    """Call random tools of random servers and report how they fare.
+
+    SIGUSR1 prints the summary; it also ends every run. Exit status 1 means that a call failed.
+
+    \b
+    Example:
+      canton-mcp test --count 30 --min-interval 0 --max-interval 0.1 \\
+        --urls http://localhost:7284/mcp,http://localhost:7285/mcp
+    """
+    options = {"MCP_SERVER_URLS": urls, "MIN_INTERVAL": min_interval, "MAX_INTERVAL": max_interval}
+    given = {name: value for name, value in options.items() if value is not None}
+    try:
+        settings = TesterSettings.from_env({**os.environ, **given})
+    except SettingsError as error:
+        _refuse_settings(error)
+    if not settings.urls:
+        _fail(
+            "Error: MCP_SERVER_URLS: no server to call. Set it, or pass --urls http://localhost:7284/mcp.",
+            _USAGE_ERROR,
+        )
+    from canton_mcp import tester
+
+    sys.exit(
+        tester.run(
+            list(settings.urls),
+            min_interval=settings.min_interval,
+            max_interval=settings.max_interval,
+            count=count,
+            seed=seed,
+        )
+    )
+
+
+@main.group()
+def dcap() -> None:
+    """DCAP telemetry."""
+
+
+@dcap.command()
+@click.option("--bind", default="0.0.0.0", show_default=True, help="Address to listen on.")
+@click.option("--port", type=click.IntRange(1, 65535), default=10191, show_default=True, help="UDP port.")
+@click.option("--count", type=click.IntRange(min=1), help="Stop after this many messages.")
+@click.option("--seconds", type=click.FloatRange(min=0), help="Stop after this time.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+def listen(bind: str, port: int, count: int | None, seconds: float | None, as_json: bool) -> None:
+    """Print the DCAP messages that arrive.
+
+    \b
+    Example:
+      canton-mcp dcap listen --bind 127.0.0.1 --count 10
+    """
+    from canton_mcp.dcap import listener
+
+    sys.exit(listener.run(bind, port, count, seconds, as_json))
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list instead of a table.")
+@click.option(
+    "--config-dir",
+    type=click.Path(path_type=Path),
+    default=Path("/etc/canton-mcp"),
+    show_default=True,
+    help="Where fleet.env and servers/PORT.env are.",
+)
+@click.option("--expect", help="JSON file with expected release and environments; - reads input.")
+@click.option("--release", help="Release that should run; default: the one that `current` points at.")
+@click.argument("targets", nargs=-1, metavar="[PORT|URL]...")
+def probe(
+    as_json: bool, config_dir: Path, expect: str | None, release: str | None, targets: tuple[str, ...]
+) -> None:
+    """Show the servers of this machine: unit, health, and whether they run what is installed.
+
+    Exit status: 0 all healthy, 1 some not, 2 wrong usage.
+
+    \b
+    Examples:
+      canton-mcp probe
+      canton-mcp probe --json 7284 7285
+      canton-mcp probe http://192.0.2.10:7284
+    """
+    from canton_mcp import probe as probing
+
+    try:
+        expectation = probing.read_expectation(expect)
+        states = probing.probe(config_dir, targets, expectation=expectation, release=release)
+    except probing.UsageError as error:
+        _fail(f"Error: {error}", _USAGE_ERROR)
+    click.echo(probing.as_json(states) if as_json else probing.as_table(states))
+    sys.exit(0 if all(state.healthy for state in states) else 1)
+
+
+if __name__ == "__main__":
+    main()

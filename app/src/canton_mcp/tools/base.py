@@ -1,0 +1,90 @@
+"""What a tool is: parameter and result models, a pure function, and examples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic.alias_generators import to_camel
+from pydantic.json_schema import GenerateJsonSchema
+
+MAX_CODE_CHARS = 1_000_000
+MAX_TEXT_CHARS = 20_000
+MAX_ITEM_CHARS = 2_000
+MAX_ITEMS = 50
+
+
+class ResultModel(BaseModel):
+    """Base of all results: snake_case in Python, camelCase on the wire."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
+
+
+class ParamsModel(BaseModel):
+    """Base of all parameters: camelCase on the wire, unknown keys are refused, null means absent."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_absent(cls, value: Any) -> Any:
+        # Language models often spell an omitted optional argument as null.
+        if not isinstance(value, dict):
+            return value
+        optional = {
+            name
+            for field, info in cls.model_fields.items()
+            if not info.is_required()
+            for name in (field, info.alias)
+        }
+        return {key: item for key, item in value.items() if item is not None or key not in optional}
+
+
+@dataclass(frozen=True)
+class Tool:
+    """One callable tool; knows nothing of the protocol that carries it.
+
+    `run` is pure: it takes an instance of `params` and returns an instance of `result`.
+    `render` turns a result into a short text for people. `examples` are ready argument
+    objects (camelCase) that `run` accepts; the input schema carries them.
+    """
+
+    name: str
+    title: str
+    description: str
+    params: type[BaseModel]
+    result: type[BaseModel]
+    run: Callable[[Any], BaseModel]
+    render: Callable[[Any], str]
+    examples: tuple[dict[str, Any], ...]
+    tags: tuple[str, ...] = ()
+
+    @property
+    def input_schema(self) -> dict[str, Any]:
+        """JSON Schema of the arguments (root type object), with `examples`."""
+        schema = _schema(self.params, "validation")
+        return {**schema, "examples": [dict(example) for example in self.examples]}
+
+    @property
+    def output_schema(self) -> dict[str, Any]:
+        """JSON Schema of the result (root type object)."""
+        return _schema(self.result, "serialization")
+
+    @property
+    def vocabulary(self) -> dict[str, frozenset[str]]:
+        """Argument names, each with its enumerated values: what telemetry may tell as it is."""
+        properties = self.input_schema["properties"]
+        return {name: frozenset(entry.get("enum", ())) for name, entry in properties.items()}
+
+
+class _Untitled(GenerateJsonSchema):
+    """Leaves out the titles that would only repeat the names of the fields."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
+
+
+def _schema(model: type[BaseModel], mode: Literal["validation", "serialization"]) -> dict[str, Any]:
+    return model.model_json_schema(by_alias=True, mode=mode, schema_generator=_Untitled)

@@ -1,0 +1,196 @@
+"""The application factory and its routes."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import time
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+import mcp_types
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException
+
+from canton_mcp import __version__
+from canton_mcp.dcap import Emitter
+from canton_mcp.protocol import MAX_BODY_BYTES, Dispatcher, Reply
+from canton_mcp.settings import Settings, release_id
+from canton_mcp.tools import TOOLS
+from canton_mcp.web.calls import ToolRunner, vocabulary
+
+__all__ = ["Server", "create_app"]
+
+log = logging.getLogger(__name__)
+
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+_INSTRUCTIONS = (
+    "Tools for authorization in DAML contracts on Canton: check code against a business intent, explain an "
+    "authorization failure, and suggest a pattern. Send whole DAML modules rather than fragments."
+)
+
+
+@dataclass(frozen=True)
+class Server:
+    """One running server and the parts that work for it; found in ``app.extensions["canton_mcp"]``."""
+
+    settings: Settings
+    release: str
+    emitter: Emitter
+    runner: ToolRunner
+    dispatcher: Dispatcher
+    started: float
+    """`time.monotonic` at creation."""
+
+    def start(self) -> None:
+        """Start what needs threads; call it in the process that serves, after any fork."""
+        self.emitter.start()
+
+    def close(self) -> None:
+        """Send what is still queued, for at most two seconds."""
+        self.emitter.close(2.0)
+
+    def health(self) -> dict[str, Any]:
+        """What `GET /health` says."""
+        settings = self.settings
+        return {
+            "status": "healthy",
+            "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "server": {
+                "id": settings.server_id,
+                "name": settings.mcp_name,
+                "display_name": settings.server_name,
+                "url": settings.server_url,
+            },
+            "version": __version__,
+            "release": self.release,
+            "config_digest": settings.digest,
+            "pid": os.getpid(),
+            "uptime_seconds": round(time.monotonic() - self.started, 1),
+            "draining": settings.draining,
+            "calls": asdict(self.runner.counts),
+            "dcap": self.emitter.stats(),
+        }
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """The WSGI application of one server; without `settings` the environment decides.
+
+    Raises:
+        SettingsError: the environment holds values that cannot be used.
+    """
+    chosen = Settings.from_env(os.environ) if settings is None else settings
+    _log_to_stdout()
+    for warning in chosen.warnings:
+        log.warning("%s", warning)
+    server = _server(chosen)
+    app = Flask("canton_mcp", static_folder=None)
+    app.extensions["canton_mcp"] = server
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    _add_routes(app, server)
+    return app
+
+
+def _server(settings: Settings) -> Server:
+    emitter = Emitter(
+        settings.server_id,
+        settings.dcap_host,
+        settings.dcap_port,
+        enabled=settings.dcap_enabled,
+        default_caller=settings.dcap_default_caller,
+        vocabulary=vocabulary(TOOLS),
+    )
+    runner = ToolRunner(TOOLS, emitter)
+    identity = mcp_types.Implementation(
+        name=settings.mcp_name, title=settings.server_name, version=__version__
+    )
+    return Server(
+        settings=settings,
+        release=release_id(),
+        emitter=emitter,
+        runner=runner,
+        dispatcher=Dispatcher(identity, runner, _INSTRUCTIONS),
+        started=time.monotonic(),
+    )
+
+
+def _add_routes(app: Flask, server: Server) -> None:
+    @app.route("/mcp", methods=_METHODS, provide_automatic_options=False)
+    def mcp() -> Response:
+        if not _origin_allowed(request.headers.get("Origin"), server.settings.allowed_origins):
+            return _json({"error": "This origin is not allowed"}, 403)
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        body = request.get_data(cache=False) if request.method == "POST" else b""
+        return _http(server.dispatcher.handle(request.method, headers, body))
+
+    @app.get("/health")
+    def health() -> Response:
+        return _json(server.health())
+
+    @app.get("/readyz")
+    def readyz() -> Response:
+        return _json({"status": "draining"}, 404) if server.settings.draining else _json({"status": "ready"})
+
+    @app.get("/")
+    def index() -> Response:
+        return _json(
+            {
+                "name": server.settings.mcp_name,
+                "version": __version__,
+                "endpoints": {"mcp": "/mcp", "health": "/health", "readiness": "/readyz"},
+                "tools": list(server.runner.names),
+            }
+        )
+
+    @app.errorhandler(HTTPException)
+    def refused(error: HTTPException) -> Response:
+        response = _json({"error": error.name}, error.code or 500)
+        allowed = getattr(error, "valid_methods", None)
+        if allowed:
+            response.headers["Allow"] = ", ".join(sorted(allowed))
+        return response
+
+
+def _origin_allowed(origin: str | None, allowed: tuple[str, ...]) -> bool:
+    """Whether a request with this Origin header is served (MCP "Transports", Security).
+
+    Programs send none. Browsers do, and a page must not reach a server on its visitor's machine or network
+    unless it comes from that machine or was allowed by name.
+    """
+    if origin is None:
+        return True
+    if allowed:
+        return origin.lower() in allowed
+    try:
+        parts = urlsplit(origin)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and parts.hostname in _LOOPBACK
+
+
+def _http(reply: Reply) -> Response:
+    response = Response(reply.body or b"", status=reply.status)
+    del response.headers["Content-Type"]
+    response.headers.update(reply.headers)
+    return response
+
+
+def _json(value: Any, status: int = 200) -> Response:
+    body = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return Response(f"{body}\n", status=status, content_type="application/json")
+
+
+def _log_to_stdout() -> None:
+    """Plain lines on standard output, once; the journal adds time and unit."""
+    logger = logging.getLogger("canton_mcp")
+    if not logger.handlers:
+        handler = logging.StreamHandler(sys.stdout)
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+        logger.propagate = False

@@ -1,0 +1,345 @@
+"""Filters over the one list that declares a fleet: who the servers are, what is wrong, what to show.
+
+A *server* is a dictionary with every key of ``DEFAULTS`` plus ``host``, ``address``, ``number``, ``port``, ``name``,
+``dcap_server_id``, ``dcap_server_name`` and ``url``. Operators write ``port`` alone; the rest follows from it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import ipaddress
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+
+FIRST_PORT = 7284
+COUNT = 3
+DEFAULTS: dict[str, Any] = {"memory_max": None, "tasks_max": None, "cpu_weight": None, "environment": {}}
+IDENTITY = ("port", "number", "name", "dcap_server_id", "dcap_server_name", "url")
+KEYS = (*IDENTITY, *DEFAULTS)
+DERIVED = ("host", "address")
+
+_SID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+_HOST_LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_LIMITS = {
+    "memory_max": (re.compile(r"\d+(\.\d+)?[KMGT%]?|infinity"), "a systemd size such as 512M"),
+    "tasks_max": (re.compile(r"\d+%?|infinity"), "a number of tasks such as 64"),
+    "cpu_weight": (re.compile(r"idle|[1-9]\d{0,3}|10000"), "a weight from 1 to 10000"),
+}
+_DIRECTIVES = {"memory_max": "MemoryMax", "tasks_max": "TasksMax", "cpu_weight": "CPUWeight"}
+_TRUE = ("1", "true", "yes", "on")
+
+
+def _declared(entries: Any, count: Any, first_port: Any) -> list[Any]:
+    """The operator's entries, or ``count`` of them on consecutive ports from ``first_port``."""
+    if entries is not None:
+        return list(entries) if isinstance(entries, Sequence) and not isinstance(entries, str) else [entries]
+    try:
+        return [{"port": int(first_port) + i} for i in range(int(count))]
+    except (TypeError, ValueError):
+        return [f"{count} servers from port {first_port}"]
+
+
+def mcp_server_list(
+    entries: Any = None,
+    count: Any = COUNT,
+    first_port: Any = FIRST_PORT,
+    first_number: int = 1,
+    address: str = "127.0.0.1",
+    host: str = "",
+) -> list[Any]:
+    """Give every declared server its number, name, DCAP identity and URL.
+
+    Entries that are not dictionaries are passed on as they are: ``mcp_server_problems`` names them.
+    """
+    servers: list[Any] = []
+    for position, entry in enumerate(_declared(entries, count, first_port)):
+        if not isinstance(entry, Mapping):
+            servers.append(entry)
+            continue
+        number = entry.get("number", int(first_number) + position)
+        derived = {
+            "host": host,
+            "address": address,
+            "number": number,
+            "name": "canton-mcp-server" if number == 1 else f"canton-mcp-server-{number}",
+            "dcap_server_id": f"canton-mcp-{number}",
+            "dcap_server_name": f"Canton MCP Server {number}",
+            "url": f"http://{_in_url(address)}:{entry.get('port')}",
+        }
+        servers.append({**DEFAULTS, **derived, **{k: v for k, v in entry.items() if v is not None}})
+    return servers
+
+
+def mcp_server_fleet(hosts: Iterable[str], hostvars: Mapping[str, Mapping[str, Any]]) -> list[Any]:
+    """Every server of ``hosts``, numbered through the whole fleet.
+
+    Per host it reads ``mcp_servers`` (or ``mcp_server_count`` and ``mcp_server_first_port``), ``mcp_server_first_number``
+    to pin a host's numbers, and ``mcp_server_address``, which is how the other machines reach it.
+    """
+    fleet: list[Any] = []
+    for host in hosts:
+        variables = hostvars[host]
+        fleet += mcp_server_list(
+            variables.get("mcp_servers"),
+            variables.get("mcp_server_count", COUNT),
+            variables.get("mcp_server_first_port", FIRST_PORT),
+            variables.get("mcp_server_first_number", len(fleet) + 1),
+            mcp_server_address(variables),
+            host,
+        )
+    return fleet
+
+
+def mcp_server_address(variables: Mapping[str, Any]) -> str:
+    """The address by which other machines of the fleet reach a host."""
+    local = variables.get("ansible_connection") == "local"
+    known = [
+        variables.get("mcp_server_address"),
+        "127.0.0.1" if local else None,
+        variables.get("ansible_host"),
+    ]
+    return str(next((address for address in known if address), variables.get("inventory_hostname")))
+
+
+def mcp_server_problems(
+    servers: Sequence[Any],
+    environment: Mapping[str, Any] | None = None,
+    dcap_target: Any = "",
+    dcap_port: Any = 10191,
+    taken: Mapping[str, Mapping[Any, str]] | None = None,
+) -> list[str]:
+    """Everything wrong with a fleet: one line each, holding the place, the value, the reason and the remedy.
+
+    ``taken`` names ports that other parts of the fleet use, as ``{host: {port: by what}}``.
+    """
+    problems = [] if servers else ["mcp_servers: there are no servers; set mcp_server_count to 1 or more"]
+    known = [server for server in servers if isinstance(server, Mapping)]
+    problems += [
+        f"mcp_servers: {server!r} is not a server; write an entry such as {{port: {FIRST_PORT}}}"
+        for server in servers
+        if not isinstance(server, Mapping)
+    ]
+    for server in known:
+        problems += _entry_problems(server, taken or {})
+    problems += _duplicates(known, ("host", "port"), "port", "give each server of a host a port of its own")
+    problems += _duplicates(known, ("dcap_server_id",), "dcap_server_id", "ids are unique in the whole fleet")
+    problems += _duplicates(known, ("name",), "name", "names are unique in the whole fleet")
+    problems += _target_problems(dcap_target, dcap_port)
+    problems += _environment_problems("mcp_server_environment", environment or {})
+    return problems
+
+
+def _entry_problems(server: Mapping[str, Any], taken: Mapping[str, Mapping[Any, str]]) -> list[str]:
+    where = f"{server['host']}: " if server.get("host") else ""
+    label = f"{where}mcp_servers, port {server.get('port', '?')}"
+    problems = []
+    for key in server:
+        if key not in KEYS and key not in DERIVED:
+            guess = difflib.get_close_matches(str(key), KEYS, 1)
+            meant = f"did you mean {guess[0]!r}?" if guess else f"known keys are {', '.join(KEYS)}"
+            problems.append(f"{label}: unknown key {key!r}; {meant}")
+    port = server.get("port")
+    if isinstance(port, bool) or not isinstance(port, int):
+        problems.append(f"{label}: port {port!r} is not a number; use one from 1024 to 65535")
+    elif not 1024 <= port <= 65535:
+        problems.append(f"{label}: port {port} is out of range; use one from 1024 to 65535")
+    elif port in taken.get(server.get("host", ""), {}):
+        used_by = taken[server["host"]][port]
+        problems.append(f"{label}: port {port} is used by {used_by}; choose another port for one of them")
+    sid = server.get("dcap_server_id")
+    if not isinstance(sid, str) or not _SID.fullmatch(sid):
+        problems.append(f"{label}: dcap_server_id {sid!r} is malformed; use 1 to 64 of A-Z a-z 0-9 . _ : -")
+    for key, (pattern, wanted) in _LIMITS.items():
+        value = server.get(key)
+        if value is not None and not pattern.fullmatch(str(value)):
+            problems.append(f"{label}: {key} {value!r} is not valid; use {wanted}")
+    for key in ("name", "dcap_server_name", "url"):
+        if not _plain(server.get(key)):
+            problems.append(
+                f"{label}: {key} {server.get(key)!r} is not one line of text; write it without control characters"
+            )
+    problems += _environment_problems(f"{label}: environment", server.get("environment"))
+    return problems
+
+
+def _plain(value: Any) -> bool:
+    return isinstance(value, str) and value != "" and value.isprintable()
+
+
+def _duplicates(
+    servers: Sequence[Mapping[str, Any]], by: tuple[str, ...], key: str, remedy: str
+) -> list[str]:
+    def identity(server: Mapping[str, Any]) -> tuple[str, ...]:
+        return tuple(str(server.get(part)) for part in by)
+
+    problems = []
+    for _value, same in groupby(sorted(servers, key=identity), key=identity):
+        twins = list(same)
+        if len(twins) > 1:
+            places = ", ".join(f"{twin.get('host') or 'this host'}:{twin.get('port')}" for twin in twins)
+            problems.append(
+                f"mcp_servers: {key} {twins[0].get(key)!r} is declared {len(twins)} times ({places}); {remedy}"
+            )
+    return problems
+
+
+def _target_problems(target: Any, port: Any) -> list[str]:
+    problems = []
+    if target not in ("", None) and not (isinstance(target, str) and _is_host(target)):
+        problems.append(
+            f"mcp_server_dcap_target: {target!r} is neither an IP address nor a host name; "
+            "use one, or '' to send nothing"
+        )
+    if not str(port).isdecimal() or not 1 <= int(port) <= 65535:
+        problems.append(f"mcp_server_dcap_port: {port!r} is not a UDP port; use one from 1 to 65535")
+    return problems
+
+
+def _is_host(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        labels = text.rstrip(".").split(".")
+        # A name made of digits and dots alone is an address with a slip in it.
+        return (
+            len(text) <= 253
+            and all(_HOST_LABEL.fullmatch(part) for part in labels)
+            and not labels[-1].isdecimal()
+        )
+    return True
+
+
+def _in_url(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
+
+
+def _environment_problems(label: str, environment: Any) -> list[str]:
+    if not isinstance(environment, Mapping):
+        return [f"{label} {environment!r} is not a mapping; write NAME: value pairs"]
+    problems = []
+    for name, value in environment.items():
+        if not _VARIABLE.fullmatch(str(name)):
+            problems.append(f"{label}: {name!r} is not a variable name; use letters, digits and _")
+        elif "\n" in str(value) or "\0" in str(value):
+            problems.append(f"{label}: {name} holds a line break; write the value on one line")
+        elif name == "X402_ENABLED" and str(value).strip().lower() in _TRUE:
+            problems.append(
+                f"{label}: X402_ENABLED={value} asks for payments, which are not available yet; remove it"
+            )
+    return problems
+
+
+def mcp_server_environment(server: Mapping[str, Any], shared: Mapping[str, Any]) -> dict[str, str]:
+    """The complete environment of one server: its identity over what all servers share."""
+    identity = {
+        "CANTON_MCP_PORT": server["port"],
+        "CANTON_MCP_NAME": server["name"],
+        "MCP_SERVER_URL": server["url"],
+        "DCAP_SERVER_ID": server["dcap_server_id"],
+        "DCAP_SERVER_NAME": server["dcap_server_name"],
+        "DCAP_SERVER_URL": f"{server['url']}/mcp",
+    }
+    merged = {**shared, **identity, **server["environment"]}
+    return {name: _text(value) for name, value in merged.items()}
+
+
+def mcp_server_env_file(environment: Mapping[str, Any]) -> str:
+    """An environment file as systemd reads it: one quoted ``NAME="value"`` a line."""
+
+    def quoted(value: Any) -> str:
+        return re.sub(r'(["\\$`])', r"\\\1", _text(value))
+
+    return "".join(f'{name}="{quoted(value)}"\n' for name, value in environment.items())
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def mcp_server_environments(
+    servers: Sequence[Mapping[str, Any]], shared: Mapping[str, Any]
+) -> dict[str, dict[str, str]]:
+    """The complete environment of every server, by port."""
+    return {str(server["port"]): mcp_server_environment(server, shared) for server in servers}
+
+
+def mcp_server_own_files(
+    servers: Sequence[Mapping[str, Any]], config_dir: str, limits: Mapping[str, Any]
+) -> dict[str, str]:
+    """The two files that each server has to itself, by path: its identity and its resource limits.
+
+    ``limits`` holds the node's ``memory_max``, ``tasks_max`` and ``cpu_weight``; a server's own come first. They stand in
+    drop-ins, not in the environment: systemd applies them to running servers.
+    """
+    files = {}
+    for server in servers:
+        port = server["port"]
+        own = [f"{name}={server.get(key) or limits[key]}\n" for key, name in _DIRECTIVES.items()]
+        files[f"{config_dir}/servers/{port}.env"] = mcp_server_env_file(mcp_server_environment(server, {}))
+        files[f"/etc/systemd/system/canton-mcp@{port}.service.d/limits.conf"] = "[Service]\n" + "".join(own)
+    return files
+
+
+def mcp_server_select(fleet: Sequence[Mapping[str, Any]], wanted: Any) -> list[Mapping[str, Any]]:
+    """The servers that ``wanted`` names by DCAP id, name or port (comma-separated); ``all`` is every one."""
+    words = [word.strip() for word in str(wanted).split(",") if word.strip()]
+    if words == ["all"]:
+        return list(fleet)
+
+    def named(server: Mapping[str, Any]) -> set[str]:
+        return {server["dcap_server_id"], server["name"], str(server["port"])}
+
+    known = ", ".join(server["dcap_server_id"] for server in fleet)
+    if not words:
+        raise AnsibleFilterError(
+            f"server: nothing is named; use a DCAP id, a name, a port or all. Known: {known}"
+        )
+    for word in words:
+        if not any(word in named(server) for server in fleet):
+            raise AnsibleFilterError(f"server: {word!r} is not in the inventory; use one of {known}, or all")
+    return [server for server in fleet if named(server) & set(words)]
+
+
+def mcp_server_units(servers: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """The unit that owns each server's port, by port."""
+    return {str(server["port"]): f"canton-mcp@{server['port']}.service" for server in servers}
+
+
+def mcp_server_rows(fleet: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The fleet as the servers of a balancer's backend, named by DCAP id."""
+    return [
+        {"name": server["dcap_server_id"], "address": server["address"], "port": server["port"]}
+        for server in fleet
+    ]
+
+
+def mcp_server_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> str:
+    """Rows as an aligned text table, its head taken from ``columns`` or the first row's keys."""
+    if not rows:
+        return "(nothing to show)"
+    names = list(columns or rows[0])
+    cells = [[name.upper().replace("_", " ") for name in names]]
+    cells += [["-" if row.get(name) in (None, "") else str(row[name]) for name in names] for row in rows]
+    widths = [max(len(line[i]) for line in cells) for i in range(len(names))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in cells
+    )
+
+
+def mcp_server_digest(text: str) -> str:
+    """Twelve hexadecimal digits that change when ``text`` does."""
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+class FilterModule:
+    """Hands the filters to Ansible."""
+
+    def filters(self) -> dict[str, Any]:
+        return {name: value for name, value in globals().items() if name.startswith("mcp_server_")}
