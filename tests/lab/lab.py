@@ -21,6 +21,7 @@ import argparse
 import hashlib
 import ipaddress
 import json
+import os
 import re
 import resource
 import shlex
@@ -44,9 +45,12 @@ from machine import (
     install_dependencies,
     locked,
     require,
+    require_root,
     run,
     say,
 )
+
+__all__ = ["Lab", "LabError", "Node", "main"]
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 STATE = REPOSITORY / ".lab"
@@ -573,9 +577,11 @@ def parse_group(text: str) -> tuple[str, tuple[int, ...]]:
 
 
 def lab_of(node: str) -> Node:
-    """The node of that full name, in whichever lab."""
+    """The node of that full name, in whichever lab, for root to do something to it."""
     name, _, number = node.rpartition("-")
-    return Lab.load(name).node(number) if name else Lab.load(node).nodes[0]
+    found = Lab.load(name).node(number) if name else Lab.load(node).nodes[0]
+    require_root(os.geteuid() == 0)
+    return found
 
 
 def command_deps(_: argparse.Namespace) -> int:
@@ -640,6 +646,7 @@ def command_up(arguments: argparse.Namespace) -> int:
 def command_down(arguments: argparse.Namespace) -> int:
     if bool(arguments.name) == arguments.all:
         raise LabError("say which lab is to go: `lab.py down NAME`, or `lab.py down --all`")
+    require_root(os.geteuid() == 0)
     labs = Lab.all() if arguments.all else [lab] if (lab := Lab.find(arguments.name)) else []
     if not labs and arguments.name:
         refuse_foreign(arguments.name)
@@ -651,6 +658,7 @@ def command_down(arguments: argparse.Namespace) -> int:
 
 
 def command_status(_: argparse.Namespace) -> int:
+    require_root(os.geteuid() == 0)
     rows = [("NODE", "ADDRESS", "STATE", "RELEASE", "GROUPS")]
     for lab in Lab.all():
         for node in lab.nodes:
@@ -762,6 +770,9 @@ def main(arguments: Iterable[str] | None = None) -> int:
         status: int = options.function(options)
     except LabError as error:
         print(f"lab: error: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"lab: error: {error.filename or 'this machine'}: {error.strerror or error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("lab: interrupted; run the same command again to go on", file=sys.stderr)

@@ -203,10 +203,15 @@ def podman_major() -> int:
     return int(found[1]) if found else 0
 
 
+def require_root(root: bool) -> None:
+    """LabError unless this is root."""
+    if not root:
+        raise LabError("the lab needs root, because its nodes boot systemd; run it again with sudo")
+
+
 def require(machine: Machine) -> Machine:
     """The machine, if a lab can run on it; else LabError says what is missing and how to get it."""
-    if not machine.root:
-        raise LabError("the lab needs root, because its nodes boot systemd; run it again with sudo")
+    require_root(machine.root)
     if machine.missing:
         how = (
             f"run `{machine.apt_line}`" if machine.like_debian else "install their equivalents of your system"
@@ -248,9 +253,7 @@ def install_dependencies() -> None:
 
 def cache_directory() -> Path:
     """Where images are kept between labs; $CANTON_LAB_CACHE moves it."""
-    path = Path(os.environ.get("CANTON_LAB_CACHE") or Path.home() / ".cache" / "canton-mcp-lab")
-    path.mkdir(parents=True, exist_ok=True)
-    return path
+    return Path(os.environ.get("CANTON_LAB_CACHE") or Path.home() / ".cache" / "canton-mcp-lab")
 
 
 @contextlib.contextmanager

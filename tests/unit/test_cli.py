@@ -10,7 +10,7 @@ import pytest
 from canton_mcp import __version__
 from canton_mcp.cli import main
 from click.testing import CliRunner
-from conftest import Served
+from processes import Served
 
 
 @pytest.mark.parametrize("command", [["serve"], ["test"], ["dcap", "listen"], ["probe"]])

@@ -12,7 +12,7 @@ from canton_mcp import probe as probing
 from canton_mcp.cli import main
 from canton_mcp.probe import Expectation, ServerState, UsageError, parse_environment, probe
 from click.testing import CliRunner
-from conftest import Served, free_port, server_environment
+from processes import Served, free_port, server_environment
 
 SYSTEMCTL = """#!{python}
 import sys

@@ -29,7 +29,7 @@ META = {
     f"{K}clientCapabilities": {},
     f"{K}clientInfo": {"name": "t", "version": "1"},
 }
-SCHEMA = {
+SCHEMA: dict[str, Any] = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
     "type": "object",
     "properties": {"text": {"$ref": "#/$defs/word"}},
@@ -45,10 +45,8 @@ class Tools:
         self.calls: list[tuple[str, dict[str, Any], Call]] = []
 
     def list_tools(self) -> Sequence[mcp_types.Tool]:
-        described = {"description": "d", "input_schema": SCHEMA}
-        return [
-            mcp_types.Tool(name=name, **described) for name in ("echo", "refuse", "break", "naïve, «tool»")
-        ]
+        names = ("echo", "refuse", "break", "naïve, «tool»")
+        return [mcp_types.Tool(name=name, description="d", input_schema=SCHEMA) for name in names]
 
     def call_tool(self, name: str, arguments: dict[str, Any], call: Call) -> ToolOutcome:
         self.calls.append((name, arguments, call))

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import canton_mcp
 import pytest
-from conftest import STARTUP_SEC, Served, free_port, until
+from processes import STARTUP_SEC, Served, free_port, until
 
 Start = Callable[..., Served]
 MESSAGE_BYTES = 4096
@@ -110,10 +110,11 @@ def abstract_manager() -> Iterator[Manager]:
 def with_passed_sockets(descriptors: Sequence[int]) -> list[str]:
     """A command that starts the server as systemd does: sockets from descriptor 3 on, the pid announced."""
     script = f"""
+        import fcntl
         import os
         import sys
         passed = {list(descriptors)}
-        aside = [os.dup(descriptor) for descriptor in passed]
+        aside = [fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 100) for descriptor in passed]
         for descriptor in passed:
             os.close(descriptor)
         for place, descriptor in enumerate(aside, 3):

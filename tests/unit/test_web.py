@@ -19,10 +19,10 @@ from canton_mcp.settings import Settings
 from canton_mcp.tools import TOOLS, Tool
 from canton_mcp.web import create_app
 from canton_mcp.web.calls import ToolRunner, vocabulary
-from conftest import Served, request
 from flask import Flask
 from flask.testing import FlaskClient
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+from processes import Served, request
 from pydantic import BaseModel, Field
 from werkzeug.test import TestResponse as Answer
 
@@ -220,9 +220,8 @@ def test_allowed_origins_replace_the_default(origin: str | None, status: int) ->
 
 @pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: tool.name)
 def test_every_example_gives_what_the_tool_promises(client: FlaskClient, tool: Tool) -> None:
-    listed = client.post("/mcp", json={"jsonrpc": "2.0", "id": 1, "method": "tools/list"}).json["result"][
-        "tools"
-    ]
+    answer = body(client.post("/mcp", json={"jsonrpc": "2.0", "id": 1, "method": "tools/list"}))
+    listed = answer["result"]["tools"]
     (described,) = [item for item in listed if item["name"] == tool.name]
     assert described["annotations"]["readOnlyHint"] is True
     assert described["inputSchema"]["type"] == described["outputSchema"]["type"] == "object"

@@ -55,7 +55,8 @@ class Watcher(threading.Thread):
             found = _snapshot()
             if found != self._seen:
                 self._seen = found
-                os.kill(self._master_pid, signal.SIGHUP)
+                if os.getppid() == self._master_pid:  # else the master is gone, and its number may be reused
+                    os.kill(self._master_pid, signal.SIGHUP)
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types

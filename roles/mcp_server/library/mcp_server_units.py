@@ -55,7 +55,7 @@ stopped: {description: Ports that were or would be stopped., type: list, returne
 UNITS = Path("/etc/systemd/system")
 TARGET = "canton-mcp.target"
 INSTANCE = re.compile(r"canton-mcp@(\d+)\.service")
-LOG_LINES = 15
+LOG_LINES = 12
 
 
 def unit(port: int) -> str:
@@ -162,7 +162,7 @@ class Node:
         if code:
             rows = self.probe(ports)
             down = [port for port in ports if rows.get(port, {}).get("active_state") != "active"]
-            return (down or ports)[0], f"did not {verb}"
+            return (down or ports)[0], "did not start"
         return failed
 
     def take_down(self, ports: list[int], *, disable: bool) -> None:

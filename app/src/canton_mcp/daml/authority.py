@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Literal
 
 from canton_mcp.daml.syntax import (
@@ -30,8 +31,10 @@ Origin = Literal["field", "argument", "contract", "local", "opaque"]
 Status = Literal["proved", "fails_unless", "unknown"]
 ActionKind = Literal["create", "exercise", "fetch", "archive", "lookup"]
 
-MAX_ACTIONS = 2000
-_MAX_BLOCK = 4000
+MAX_ACTIONS = 500
+_MAX_STATEMENTS = 500
+_MAX_PARTIES = 200
+_MAX_BLOCK = 1000
 _MAX_DEPTH = 12
 _COLLECT = frozenset(
     {"fromList", "toList", "singleton", "insert", "union", "concat", "dedup", "sort", "unions", "append"}
@@ -121,7 +124,7 @@ def parties(outline: Outline, span: Span, lookup: Lookup, depth: int = 0) -> tup
     """The parties a party expression stands for; unreadable parts come back as opaque atoms."""
     source, tokens = outline.source, outline.source.tokens
     start, end = span
-    if depth > _MAX_DEPTH or end <= start:
+    if depth > _MAX_DEPTH or not 0 < end - start <= _MAX_BLOCK:
         return (Atom(source.text(start, min(end, start + 12)) or "?", "opaque", True),)
     opaque = (Atom(source.text(start, min(end, start + 40)), "opaque", True),)
     whole = source.mates.get(start) == end - 1
@@ -230,7 +233,11 @@ def _path(
 
 
 def _united(groups: Iterable[tuple[Atom, ...]]) -> tuple[Atom, ...]:
-    return tuple(dict.fromkeys(atom for group in groups for atom in group))
+    """The parties of all groups; what exceeds a bound counts as unreadable, so that no input costs much."""
+    atoms = dict.fromkeys(atom for group in groups for atom in group)
+    if len(atoms) > _MAX_PARTIES:
+        return (*list(atoms)[:_MAX_PARTIES], Atom("and more parties", "opaque", True))
+    return tuple(atoms)
 
 
 def _arguments(outline: Outline, span: Span) -> list[Span]:
@@ -398,20 +405,23 @@ class _ChoiceReader:
             return _path(root, rest, self._template.fields, "field")
         if root == "arg" and rest:
             root, _, rest = rest.partition(".")
-            return _path(root, rest, self._choice.parameters, "argument")
+            return self._argument(root, rest)
         if root in self._fetched and rest and root not in self._locals:
             return self._contract(self._fetched[root], rest)
         if root in self._locals:
-            return (Atom(path, "local"),)
+            # Marked, since it may have the name of a field without being that field.
+            return (Atom(f"{path} (local)", "local"),)
         if root in self._aliases:
             return self._alias(root, rest)
-        return _path(root, rest, self._choice.parameters, "argument") or _path(
-            root, rest, self._template.fields, "field"
-        )
+        return self._argument(root, rest) or _path(root, rest, self._template.fields, "field")
+
+    def _argument(self, name: str, rest: str) -> tuple[Atom, ...] | None:
+        hides_field = any(entry.name == name for entry in self._template.fields)
+        return _path(name, rest, self._choice.parameters, "argument", "arg." if hides_field else "")
 
     def _alias(self, name: str, rest: str) -> tuple[Atom, ...]:
         if name in self._resolving:
-            return (Atom(name, "local"),)
+            return (Atom(f"{name} (local)", "local"),)
         self._resolving.add(name)
         try:
             atoms = parties(self._outline, self._aliases[name], self._lookup)
@@ -421,7 +431,7 @@ class _ChoiceReader:
             return atoms
         if len(atoms) == 1 and atoms[0].origin != "opaque":
             return (replace(atoms[0], text=f"{atoms[0].text}.{rest}", many=False),)
-        return (Atom(f"{name}.{rest}", "local"),)
+        return (Atom(f"{name}.{rest} (local)", "local"),)
 
     def _contract(self, cid: str, rest: str) -> tuple[Atom, ...]:
         """A field of the contract that a contract id names."""
@@ -690,7 +700,7 @@ class _ChoiceReader:
             )
         clauses = [*template.signatories, *template.observers]
         required = self._of_contract(cid, template, clauses)
-        available = self._available()
+        available = self._available
         own = cid == "self"
         # A comparison after the fetch serves as well: where it would not hold, the choice fails anyway.
         same = self._same(len(self._tokens))
@@ -719,6 +729,7 @@ class _ChoiceReader:
 
     # verdicts -------------------------------------------------------------------------------
 
+    @cached_property
     def _available(self) -> tuple[Atom, ...]:
         if self._choice.authority:
             return _united(
@@ -735,15 +746,13 @@ class _ChoiceReader:
         if path.startswith(("signatory ", "observer ")) or path.partition(".")[0] in ("this", "key"):
             return own_lookup(self._outline, self._template)(path)
         root, _, rest = path.partition(".")
-        return _path(root, rest, self._choice.parameters, "argument") or _path(
-            root, rest, self._template.fields, "field"
-        )
+        return self._argument(root, rest) or _path(root, rest, self._template.fields, "field")
 
     def _result(
         self, index: int, kind: ActionKind, target: str | None, required: tuple[Atom, ...] | None, why: str
     ) -> Action:
         token = self._tokens[index]
-        available = self._available()
+        available = self._available
         if required is None:
             return Action(kind, target, token.line, token.column, "unknown", (), available, (), why)
         status, missing, reason = self._decide(index, required, available)
@@ -798,24 +807,42 @@ class _ChoiceReader:
                 text = parent[text]
             return text
 
-        for left, right in self._equalities(index):
+        for start, left, right in self._asserted:
+            if start >= index:
+                continue
             a, b = root(left), root(right)
             if a != b:
                 parent[a] = b
         return root
 
-    def _equalities(self, index: int) -> list[tuple[str, str]]:
-        found: list[tuple[str, str]] = []
+    @cached_property
+    def _asserted(self) -> list[tuple[int, str, str]]:
+        """Equal paths, each with the token index from which on the equality holds."""
+        found: list[tuple[int, str, str]] = []
         if self._template.ensure is not None:
-            found += self._equal_pairs(self._template.ensure.span, own_lookup(self._outline, self._template))
-        for start, end in self._choice.statements:
-            if start >= index:
-                break
+            lookup = own_lookup(self._outline, self._template)
+            found += [(-1, *pair) for pair in self._equal_pairs(self._template.ensure.span, lookup)]
+        for start, end in self._choice.statements[:_MAX_STATEMENTS]:
             if self._tokens[start].text in _ASSERTS or any(
                 self._tokens[at].text == "===" for at in range(start, min(end, start + 4))
             ):
-                found += self._equal_pairs((start, end), self._lookup)
+                found += [(start, *pair) for pair in self._equal_pairs((start, end), self._lookup)]
         return found
+
+    @cached_property
+    def _tests(self) -> list[tuple[int, int, frozenset[str]]]:
+        """Token index, line and words of the ensure clause and of every statement that tests something."""
+        found: list[tuple[int, int, frozenset[str]]] = []
+        if self._template.ensure is not None:
+            found.append((-1, self._template.ensure.line, self._words(self._template.ensure.span)))
+        for span in self._choice.statements[:_MAX_STATEMENTS]:
+            words = self._words(span)
+            if words & _GUARDS:
+                found.append((span[0], self._tokens[span[0]].line, words))
+        return found
+
+    def _words(self, span: Span) -> frozenset[str]:
+        return frozenset(self._tokens[at].text.removeprefix("this.") for at in range(*span))
 
     def _equal_pairs(self, span: Span, lookup: Lookup) -> list[tuple[str, str]]:
         texts = [self._tokens[at].text for at in range(*span)]
@@ -837,15 +864,7 @@ class _ChoiceReader:
 
     def _guarded(self, index: int, name: str) -> int | None:
         """Line of a test before `index` that mentions `name`, which is then no longer known to be arbitrary."""
-        spans = [span for span in self._choice.statements if span[0] < index]
-        if self._template.ensure is not None:
-            spans.append(self._template.ensure.span)
-        for start, end in spans:
-            texts = {self._tokens[at].text for at in range(start, min(end, index) if end > index else end)}
-            ensured = self._template.ensure is not None and start == self._template.ensure.span[0]
-            if name in {text.removeprefix("this.") for text in texts} and (ensured or texts & _GUARDS):
-                return self._tokens[start].line
-        return None
+        return next((line for start, line, words in self._tests if start < index and name in words), None)
 
 
 def _and(atoms: Iterable[Atom]) -> str:

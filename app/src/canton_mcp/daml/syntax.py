@@ -36,6 +36,7 @@ ACTIONS = frozenset(
 )
 OPENERS = frozenset({"with", "let", "do", "of"})
 _MAX_PROBLEMS = 200
+_MAX_CLAUSES = 500
 _CONTINUES = frozenset({"then", "else", "of", "catch", "in", "where"})
 _CHOICE_PARTS = frozenset({"with", "controller", "observer", "authority", "where", "do"})
 _OTHER_DECLARATIONS = frozenset(
@@ -359,7 +360,9 @@ class _Reader:
         parts = split(self._source, span, ",")
         if not parts:
             self._problem(span[0] - 1, f"'{self._tokens[span[0] - 1].text}' names no party")
-        return [self._expr(part) for part in parts]
+        if len(parts) > _MAX_CLAUSES:
+            self._problem(span[0], f"more than {_MAX_CLAUSES} parties in one clause")
+        return [self._expr(part) for part in parts[:_MAX_CLAUSES]]
 
     def _part(self, index: int) -> bool:
         """Whether a part of a choice starts here: `observer` and its like are also legal field names."""

@@ -7,6 +7,7 @@ through the `ToolSet` interface.
 from canton_mcp.protocol.dispatch import Dispatcher, Reply
 from canton_mcp.protocol.eras import SERVED_VERSIONS
 from canton_mcp.protocol.jsonrpc import MAX_BODY_BYTES
+from canton_mcp.protocol.problems import explain
 from canton_mcp.protocol.toolset import Call, InvalidArguments, ToolOutcome, ToolSet, UnknownTool
 
 __all__ = [
@@ -19,4 +20,5 @@ __all__ = [
     "ToolOutcome",
     "ToolSet",
     "UnknownTool",
+    "explain",
 ]

@@ -19,7 +19,6 @@ from canton_mcp.protocol.eras import (
     Legacy,
     Modern,
     choose_era,
-    explain,
     header_era,
     negotiate,
 )
@@ -32,6 +31,7 @@ from canton_mcp.protocol.jsonrpc import (
     Peer,
     RpcError,
 )
+from canton_mcp.protocol.problems import explain
 from canton_mcp.protocol.toolset import Call, InvalidArguments, ToolOutcome, ToolSet, UnknownTool
 
 __all__ = ["Dispatcher", "Reply"]

@@ -33,6 +33,7 @@ from canton_mcp.protocol.jsonrpc import (
     Message,
     RpcError,
 )
+from canton_mcp.protocol.problems import explain
 
 __all__ = [
     "BATCH_VERSION",
@@ -43,7 +44,6 @@ __all__ = [
     "Legacy",
     "Modern",
     "choose_era",
-    "explain",
     "header_era",
     "negotiate",
 ]
@@ -180,14 +180,6 @@ def header_era(headers: Mapping[str, str]) -> Era:
 def negotiate(requested: str) -> str:
     """The version to answer `initialize` with: the requested one if served, else the newest legacy one."""
     return requested if requested in LEGACY_VERSIONS else LEGACY_VERSIONS[0]
-
-
-def explain(error: ValidationError) -> str:
-    """What a pydantic error says, in one line, without repeating the values that were sent."""
-    return "; ".join(
-        f"{'.'.join(str(part) for part in problem['loc']) or 'value'}: {problem['msg']}"
-        for problem in error.errors(include_url=False, include_context=False, include_input=False)[:10]
-    )
 
 
 def _dump(result: BaseModel) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import requests
-from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError, ReadTimeoutError
+from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, ReadTimeoutError
 
 PROTOCOL_VERSION = "2026-07-28"
 CALLER_ID = "canton-mcp-tester"
@@ -235,22 +235,19 @@ def _rpc_error(error: Any) -> str:
 def _transport_reason(error: requests.RequestException) -> str:
     """Short reason, dug out of the layers that wrap the system error."""
     chain = _causes(error)
-    for cause in chain:
-        match cause:
-            case ConnectTimeoutError():
-                return f"no connection within {_CONNECT_SECONDS:.0f} s"
-            case ReadTimeoutError() | requests.ReadTimeout():
-                return f"no answer within {_READ_SECONDS:.0f} s"
-            case NameResolutionError():
-                return "host name does not resolve"
+    if any(isinstance(cause, NameResolutionError) for cause in chain):
+        return "host name does not resolve"
+    # urllib3 counts a refused connection as a kind of connect timeout, so the system's own error comes first.
     for cause in chain:
         if isinstance(cause, ConnectionRefusedError):
             return "connection refused"
         if isinstance(cause, OSError) and not isinstance(cause, requests.RequestException) and cause.strerror:
             return _short(cause.strerror.lower())
     for cause in chain:
-        if isinstance(cause, NewConnectionError):
-            return _short(str(cause).rpartition(": ")[2].lower())
+        if isinstance(cause, ConnectTimeoutError):
+            return f"no connection within {_CONNECT_SECONDS:.0f} s"
+        if isinstance(cause, ReadTimeoutError | requests.ReadTimeout):
+            return f"no answer within {_READ_SECONDS:.0f} s"
     return _short(str(chain[-1]) or type(chain[-1]).__name__)
 
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic.alias_generators import to_camel
 from pydantic.json_schema import GenerateJsonSchema
 
-MAX_CODE_CHARS = 1_000_000
+MAX_CODE_CHARS = 500_000
 MAX_TEXT_CHARS = 20_000
 MAX_ITEM_CHARS = 2_000
 MAX_ITEMS = 50

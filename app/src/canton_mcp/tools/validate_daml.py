@@ -25,6 +25,7 @@ Verdict = Literal["valid", "invalid", "incomplete", "unknown"]
 
 _RENDERED = 20
 _MAX_LIMITS = 50
+_MAX_LISTED = 200
 
 
 class ValidateParams(ParamsModel):
@@ -148,13 +149,13 @@ def run(params: ValidateParams) -> ValidateResult:
     intent = _intent(params, outline, actions) if outline.templates else []
     limits = _limits(params, outline, actions, intent)
     undecided = [action for group in actions.values() for action in group if action.status == "unknown"]
-    verdict = _verdict(found, intent, bool(undecided) or _unread_code(outline))
+    verdict = _verdict(found, intent, bool(undecided) or _unread_code(outline, actions))
     return ValidateResult(
         valid=verdict == "valid",
         verdict=verdict,
         summary=_summary(verdict, outline, found, intent, len(undecided)),
-        templates=[_template(template, actions) for template in outline.templates],
-        findings=found,
+        templates=[_template(template, actions) for template in outline.templates[:_MAX_LISTED]],
+        findings=found[:_MAX_LISTED],
         intent=intent,
         limits=limits,
     )
@@ -247,8 +248,14 @@ def _intent(params: ValidateParams, outline: daml.Outline, actions: daml.Actions
     return items
 
 
-def _unread_code(outline: daml.Outline) -> bool:
-    return bool(outline.interfaces) or any(template.instances for template in outline.templates)
+def _unread_code(outline: daml.Outline, actions: daml.Actions) -> bool:
+    """Whether something that may hold ledger actions was passed over."""
+    return (
+        sum(map(len, actions.values())) >= daml.MAX_ACTIONS
+        or bool(outline.interfaces)
+        or any(template.instances for template in outline.templates)
+        or any(function.acts and not function.script for function in outline.functions.values())
+    )
 
 
 def _limits(
@@ -261,7 +268,13 @@ def _limits(
         for action in group
         if action.status == "unknown"
     ][:_MAX_LIMITS]
-    for interface in outline.interfaces:
+    if sum(map(len, actions.values())) >= daml.MAX_ACTIONS:
+        limits.append(
+            f"only the first {daml.MAX_ACTIONS} ledger actions were checked; send fewer templates at once"
+        )
+    if len(outline.templates) > _MAX_LISTED:
+        limits.append(f"only the first {_MAX_LISTED} templates and findings are listed")
+    for interface in outline.interfaces[:_MAX_LIMITS]:
         limits.append(f"line {interface.line}: {interface.text} was not analysed")
     for template in outline.templates:
         limits += [

@@ -13,7 +13,7 @@ import mcp_types
 from pydantic import ValidationError
 
 from canton_mcp.dcap import Emitter
-from canton_mcp.protocol import Call, InvalidArguments, ToolOutcome, UnknownTool
+from canton_mcp.protocol import Call, InvalidArguments, ToolOutcome, UnknownTool, explain
 from canton_mcp.tools import Tool
 
 __all__ = ["CallCounts", "ToolRunner", "vocabulary"]
@@ -72,7 +72,7 @@ class ToolRunner:
         try:
             params = tool.params.model_validate(arguments, by_name=False)
         except ValidationError as error:
-            reason = _first_problems(error)
+            reason = explain(error)
             told = f"invalid arguments: {reason}"
             self._failed(name, 0.0, code="invalid_params", reason=told, arguments=arguments, caller=caller)
             raise InvalidArguments(f"Invalid arguments for {name}: {reason}") from None
@@ -154,19 +154,6 @@ def _caller(call: Call) -> str | None:
     claims = (call.headers.get(_CALLER_HEADER, ""), call.client_name or "", product)
     named = (_printable(claim).strip()[:_MAX_CALLER] for claim in claims)
     return next(filter(None, named), None)
-
-
-def _first_problems(error: ValidationError) -> str:
-    """Up to three problems in one line: names and reasons, never the values."""
-    problems = error.errors(include_url=False, include_context=False, include_input=False)
-    told = [f"{_place(problem['loc'])}: {problem['msg']}" for problem in problems[:3]]
-    more = len(problems) - len(told)
-    return "; ".join(told) + (f"; and {more} more" if more else "")
-
-
-def _place(location: Sequence[int | str]) -> str:
-    """Where a problem is. Unknown argument names are the caller's text, so they are cut and cleaned."""
-    return _printable(".".join(str(part) for part in location))[:80] or "arguments"
 
 
 def _printable(text: str) -> str:
