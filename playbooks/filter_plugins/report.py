@@ -100,7 +100,7 @@ def report_sick(servers: Sequence[Mapping[str, Any]], stdout: Any) -> list[str]:
     return [
         f"{server['dcap_server_id']} ({server['url']}) is {_health(row)}; see journalctl -u canton-mcp@{server['port']}"
         for server in servers
-        if not (row := probed.get(server["port"], {})).get("health")
+        if not (row := probed.get(server["port"], {})).get("health") or row.get("error")
     ]
 
 
@@ -109,11 +109,17 @@ def report_targets(
 ) -> list[dict[str, str]]:
     """Name and endpoint of every server, then of every balancer."""
     targets = [{"name": server["dcap_server_id"], "url": f"{server['url']}/mcp"} for server in fleet]
-    addresses = {host: hostvars[host].get("ansible_host") or "127.0.0.1" for host in balancers}
     return targets + [
-        {"name": f"balancer {host}", "url": f"http://{address}:{port}/mcp"}
-        for host, address in addresses.items()
+        {"name": f"balancer {host}", "url": _balancer_url(hostvars[host], port)} for host in balancers
     ]
+
+
+def _balancer_url(variables: Mapping[str, Any], port: Any) -> str:
+    """The endpoint of a balancer, on the address by which its host is known to the inventory."""
+    local = "127.0.0.1" if variables.get("ansible_connection") == "local" else None
+    known = (variables.get("mcp_server_address"), local, variables.get("ansible_host"))
+    address = str(next(filter(None, known), variables.get("inventory_hostname")))
+    return f"http://{f'[{address}]' if ':' in address else address}:{port}/mcp"
 
 
 def report_service_table(
@@ -127,9 +133,8 @@ def report_service_table(
             unit.get("Id"): unit
             for unit in _services((variables.get("canton_services") or {}).get("stdout", ""))
         }
-        address = variables.get("ansible_host") or "127.0.0.1"
         parts = (
-            ("load_balancers", "haproxy.service", f"http://{address}:{balancer_port}/mcp"),
+            ("load_balancers", "haproxy.service", _balancer_url(variables, balancer_port)),
             ("testers", "canton-mcp-tester.service", None),
         )
         rows += [

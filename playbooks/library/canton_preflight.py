@@ -107,7 +107,9 @@ def owners(inodes: dict[str, int]) -> dict[int, list[Owner]]:
             if held:
                 units = SERVICE.findall((process / "cgroup").read_text())
                 owner = Owner(
-                    int(process.name), (process / "comm").read_text().strip(), units[-1] if units else ""
+                    int(process.name),
+                    (process / "comm").read_text(errors="replace").strip(),
+                    units[-1] if units else "",
                 )
                 for port in held:
                     found[port].append(owner)
@@ -142,7 +144,10 @@ def shown(holders: list[Owner]) -> str:
 def runs(unit: str) -> bool:
     """Whether systemd runs a unit, or holds sockets for it."""
     command = ["systemctl", "show", "--property=ActiveState,NFileDescriptorStore", unit]
-    out = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    try:
+        out = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    except FileNotFoundError:
+        return False  # no systemd here, which is a problem of its own
     fields = dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
     return (
         fields.get("ActiveState") in ("active", "activating", "reloading")

@@ -3,196 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import re
-import socket
-import subprocess
-import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
-import requests
-
-ROOT = Path(__file__).resolve().parents[2]
-BIN = Path(sys.executable).parent
-sys.path.insert(0, str(ROOT / "tests" / "lab"))
-
-from lab import Lab, Node  # noqa: E402  (the lab is a program beside the tests, not a package)
-
-MODERN = "2026-07-28"
-PORTS = (7284, 7285, 7286)
-BALANCER = 7280
-GOOD = {
-    "businessIntent": "An issuer gives an IOU to an owner",
-    "damlCode": "module Iou where\n\ntemplate Iou\n  with\n    issuer : Party\n    owner : Party\n"
-    "  where\n    signatory issuer\n    observer owner\n",
-}
-
-
-@dataclass(frozen=True)
-class Run:
-    """A finished ansible-playbook."""
-
-    status: int
-    output: str
-
-    @property
-    def changed(self) -> int:
-        """Changed tasks on all hosts, from the recap."""
-        return sum(map(int, re.findall(r"ok=\d+ +changed=(\d+)", self.output)))
-
-    def ok(self) -> Run:
-        """This run, which has to have succeeded."""
-        assert self.status == 0, self.output[-4000:]
-        return self
-
-
-def play(inventory: Path, playbook: str, *flags: str, **variables: Any) -> Run:
-    """Run a playbook the way an operator does."""
-    command = [str(BIN / "ansible-playbook"), "-i", str(inventory), playbook, *flags, "-e", json.dumps(variables)]
-    environment = {**os.environ, "NO_COLOR": "1", "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"}
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment, check=False)
-    return Run(done.returncode, done.stdout + done.stderr)
-
-
-def until(condition: Callable[[], Any], what: str, seconds: float = 30) -> Any:
-    """Wait for something to become true; the bound only ends a hopeless wait."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        try:
-            if found := condition():
-                return found
-        except (requests.RequestException, subprocess.SubprocessError, AssertionError):
-            pass  # not yet
-        time.sleep(0.2)
-    raise AssertionError(f"{what} did not come true within {seconds:g} s")
-
-
-def call(url: str, tool: str, arguments: dict[str, Any], **kwargs: Any) -> requests.Response:
-    """One tools/call of the modern era."""
-    meta = {
-        "io.modelcontextprotocol/protocolVersion": MODERN,
-        "io.modelcontextprotocol/clientCapabilities": {},
-    }
-    body = {
-        "jsonrpc": "2.0",
-        "id": 1,
-        "method": "tools/call",
-        "params": {"name": tool, "arguments": arguments, "_meta": meta},
-    }
-    headers = {
-        "Accept": "application/json, text/event-stream",
-        "MCP-Protocol-Version": MODERN,
-        "Mcp-Method": "tools/call",
-        "Mcp-Name": tool,
-    }
-    return requests.post(url, json=body, headers=headers, timeout=20, **kwargs)
-
-
-class Listener:
-    """Receives DCAP datagrams on the lab's network until it is closed."""
-
-    def __init__(self, address: str) -> None:
-        self.messages: list[dict[str, Any]] = []
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._socket.bind((address, 0))
-        self._socket.settimeout(0.2)
-        self.port: int = self._socket.getsockname()[1]
-        self._open = True
-        self._thread = threading.Thread(target=self._receive, daemon=True)
-        self._thread.start()
-
-    def _receive(self) -> None:
-        while self._open:
-            try:
-                datagram = self._socket.recv(65535)
-            except TimeoutError:
-                continue
-            assert len(datagram) <= 1472
-            self.messages.append(json.loads(datagram))
-
-    def close(self) -> None:
-        self._open = False
-        self._thread.join()
-        self._socket.close()
-
-
-@dataclass
-class Load:
-    """Steady requests from several clients; counts what was answered and keeps what was not."""
-
-    url: str
-    clients: int = 4
-    answered: int = 0
-    failures: list[str] = field(default_factory=list)
-
-    def __enter__(self) -> Load:
-        self._stop = threading.Event()
-        self._lock = threading.Lock()
-        self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(self.clients)]
-        for thread in self._threads:
-            thread.start()
-        until(lambda: self.answered > 20, f"load on {self.url}")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            try:
-                answer = call(self.url, "validate_daml_business_logic", GOOD)
-                problem = None if answer.ok and "result" in answer.json() else f"{answer.status_code} {answer.text[:200]}"
-            except (requests.RequestException, ValueError) as error:
-                problem = repr(error)
-            with self._lock:
-                if problem:
-                    self.failures.append(problem)
-                else:
-                    self.answered += 1
-            self._stop.wait(0.01)
-
-
-@dataclass
-class Fleet:
-    """One lab node with servers, balancer and tester, and a listener for their telemetry."""
-
-    node: Node
-    inventory: Path
-    dcap: Listener
-    bare_check: Run
-    first_run: Run
-
-    def site(self, *flags: str, **variables: Any) -> Run:
-        """Run site.yml with the fleet's own settings under the given ones."""
-        return play(self.inventory, "site.yml", *flags, **variables)
-
-    def url(self, port: int, path: str = "") -> str:
-        return f"http://{self.node.address}:{port}{path}"
-
-    def health(self, port: int) -> dict[str, Any]:
-        answer = requests.get(self.url(port, "/health"), timeout=5)
-        answer.raise_for_status()
-        found: dict[str, Any] = answer.json()
-        return found
-
-    def pids(self) -> dict[int, str]:
-        """Main process of every declared server's unit."""
-        units = [f"canton-mcp@{port}.service" for port in PORTS]
-        values = self.node.run("systemctl", "show", "--property=MainPID", "--value", *units).split()
-        return dict(zip(PORTS, values, strict=True))
-
-    def up(self) -> int:
-        """How many servers the balancer has in rotation."""
-        found: int = requests.get(self.url(BALANCER, "/health"), timeout=5).json()["servers_up"]
-        return found
+from driver import Fleet, Listener, play
+from lab import Lab
 
 
 @pytest.fixture(scope="session")
@@ -209,12 +24,14 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
         dcap = Listener(gateway)
         (inventory / "group_vars").mkdir()
         (inventory / "group_vars" / "all.yml").write_text(
-            json.dumps({
-                "mcp_server_dcap_target": gateway,
-                "mcp_server_dcap_port": dcap.port,
-                "mcp_tester_min_interval": 0.2,
-                "mcp_tester_max_interval": 0.4,
-            })
+            json.dumps(
+                {
+                    "mcp_server_dcap_target": gateway,
+                    "mcp_server_dcap_port": dcap.port,
+                    "mcp_tester_min_interval": 0.2,
+                    "mcp_tester_max_interval": 0.4,
+                }
+            )
         )
         bare = play(inventory, "site.yml", "--check", "--diff")
         first = play(inventory, "site.yml").ok()

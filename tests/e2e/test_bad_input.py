@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Run, play
+from driver import Run, play
 
 CASES = {
     "duplicate port": (
@@ -79,7 +79,7 @@ CASES = {
 
 def site(tmp_path: Path, hosts: dict[str, Any], variables: dict[str, Any]) -> Run:
     """site.yml against hosts that are never reached: every one is this machine, and the first task fails."""
-    group = {"hosts": dict.fromkeys(hosts, {})}
+    group: dict[str, Any] = {"hosts": {name: {} for name in hosts}}
     inventory = {
         "all": {
             "hosts": {name: {"ansible_connection": "local", **own} for name, own in hosts.items()},

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import requests
-from conftest import BALANCER, BIN, GOOD, PORTS, Fleet, Load, call, play, until
+from driver import BALANCER, BIN, GOOD, PORTS, Fleet, Load, call, play, until
 
 IDS = {"canton-mcp-1", "canton-mcp-2", "canton-mcp-3"}
 NAMES = {"canton-mcp-server", "canton-mcp-server-2", "canton-mcp-server-3"}
@@ -72,7 +72,11 @@ def test_every_server_has_an_identity_of_its_own_on_the_wire(fleet: Fleet) -> No
     seen = [(message["sid"], message["success"]) for message in fleet.dcap.messages]
     assert sorted(seen) == sorted((sid, success) for sid in IDS for success in (True, False))
     for message in fleet.dcap.messages:
-        assert (message["v"], message["t"], message["tool"]) == (2, "perf_update", "validate_daml_business_logic")
+        assert (message["v"], message["t"], message["tool"]) == (
+            2,
+            "perf_update",
+            "validate_daml_business_logic",
+        )
         assert isinstance(message["ts"], int) and message["exec_ms"] >= 0
         assert "Party" not in str(message), "business data stays at home"
     fleet.node.run("systemctl", "start", TESTER)
@@ -103,7 +107,9 @@ def run_tester(fleet: Fleet, count: int, status: int) -> dict[str, dict[str, int
     assert done.returncode == status, done.stdout[-3000:] + done.stderr
     rows = re.findall(r"^(\S+) +(\d+) +(\d+) +(\d+) +(\d+) +[\d.]+%", done.stdout, re.MULTILINE)
     keys = ("calls", "ok", "tool_errors", "failures")
-    return {name: dict(zip(keys, map(int, numbers), strict=True)) for name, *numbers in rows if name != "TOTAL"}
+    return {
+        name: dict(zip(keys, map(int, numbers), strict=True)) for name, *numbers in rows if name != "TOTAL"
+    }
 
 
 @pytest.mark.parametrize("port", [PORTS[0], BALANCER])
@@ -170,7 +176,10 @@ def test_control_of_single_servers(fleet: Fleet) -> None:
     assert len(re.findall(r"canton-mcp\[\d+\]|systemd\[\d+\]|python\[\d+\]", logs)) == 5
     unknown = play(fleet.inventory, "playbooks/restart.yml", server="canton-mcp-9")
     assert unknown.status != 0
-    assert "'canton-mcp-9' is not in the inventory; use one of canton-mcp-1, canton-mcp-2, canton-mcp-3" in unknown.output
+    assert (
+        "'canton-mcp-9' is not in the inventory; use one of canton-mcp-1, canton-mcp-2, canton-mcp-3"
+        in unknown.output
+    )
 
 
 def test_a_fourth_server_joins_and_the_rest_goes(fleet: Fleet) -> None:
@@ -185,7 +194,10 @@ def test_a_fourth_server_joins_and_the_rest_goes(fleet: Fleet) -> None:
     until(lambda: fleet.up() == 4, "four servers in rotation")
     assert ":7287/mcp" in fleet.node.run("cat", "/etc/canton-mcp/tester.env")
     until(
-        lambda: "Calling canton-mcp-server-4 →" in fleet.node.run("journalctl", "-u", TESTER, "--no-pager", "-o", "cat"),
+        lambda: (
+            "Calling canton-mcp-server-4 →"
+            in fleet.node.run("journalctl", "-u", TESTER, "--no-pager", "-o", "cat")
+        ),
         "the tester calls the fourth server",
     )
 
@@ -193,22 +205,29 @@ def test_a_fourth_server_joins_and_the_rest_goes(fleet: Fleet) -> None:
         fleet.site(mcp_server_count=1).ok()
     assert load.failures == []
     assert fleet.pids()[7284] == before[7284]
-    left = fleet.node.run("sh", "-c", "ls /etc/canton-mcp/servers /etc/systemd/system/canton-mcp.target.wants")
+    left = fleet.node.run(
+        "sh", "-c", "ls /etc/canton-mcp/servers /etc/systemd/system/canton-mcp.target.wants"
+    )
     assert "7284" in left and not re.search("728[567]", left)
-    assert "7285" not in fleet.node.run("sh", "-c", "ls -d /etc/systemd/system/canton-mcp@*")
+    assert "7285" not in fleet.shell("ls -d /etc/systemd/system/canton-mcp@*")
     units = fleet.node.run("systemctl", "list-units", "--all", "--plain", "--no-legend", "canton-mcp@*")
     assert re.findall(r"canton-mcp@(\d+)", units) == ["7284"]
     fleet.site().ok()
 
 
 def test_hot_reload_reaches_all_servers(fleet: Fleet) -> None:
-    fleet.node.run("sh", "-c", "rm -rf /srv/source && mkdir -p /srv/source && cp -r /opt/canton-mcp/current/lib/python3*/site-packages/canton_mcp /srv/source/")
+    installed = "/opt/canton-mcp/current/lib/python3*/site-packages/canton_mcp"
+    fleet.shell(f"rm -rf /srv/source && mkdir -p /srv/source && cp -r {installed} /srv/source/")
     fleet.site(mcp_server_hot_reload=True, mcp_server_source="/srv/source").ok()
     pids = fleet.pids()
     for version in ("7.7.7", "8.8.8"):
-        fleet.node.run("sed", "-i", f's/^__version__ = .*/__version__ = "{version}"/', "/srv/source/canton_mcp/__init__.py")
+        change = f's/^__version__ = .*/__version__ = "{version}"/'
+        fleet.node.run("sed", "-i", change, "/srv/source/canton_mcp/__init__.py")
         for port in PORTS:
-            until(lambda port=port, version=version: fleet.health(port)["version"] == version, f"{version} on {port}")
+            until(
+                lambda port=port, version=version: fleet.health(port)["version"] == version,
+                f"{version} on {port}",
+            )
     assert fleet.pids() == pids
     fleet.site().ok()
 
@@ -216,9 +235,7 @@ def test_hot_reload_reaches_all_servers(fleet: Fleet) -> None:
 def test_everything_comes_back_after_a_reboot(fleet: Fleet) -> None:
     fleet.node.reboot()
     until(lambda: fleet.up() == 3, "three servers in rotation", 60)
-    until(
-        lambda: fleet.node.run("systemctl", "is-active", TESTER).strip() == "active", "the tester runs"
-    )
+    until(lambda: fleet.node.run("systemctl", "is-active", TESTER).strip() == "active", "the tester runs")
     run = fleet.site().ok()
     assert run.changed == 0, run.output
 
@@ -245,22 +262,26 @@ class TestRefusals:
         run = fleet.site(mcp_server_count=4)
         fleet.node.run("systemctl", "stop", "thief")
         assert run.status != 0
-        assert re.search(
-            r"port 7287: taken by python3 \(pid \d+, thief.service\), wanted for canton-mcp@7287.service; stop it or choose", run.output
-        )
+        taken = r"port 7287: taken by python3 \(pid \d+, thief.service\), wanted for canton-mcp@7287.service; stop it"
+        assert re.search(taken, run.output)
 
     def test_an_operating_system_that_is_not_supported(self, fleet: Fleet) -> None:
-        fleet.node.run("sh", "-c", "cp -a --remove-destination $(readlink -f /etc/os-release) /etc/os-release && sed -i 's/^ID=.*/ID=fedora/; s/^PRETTY_NAME=.*/PRETTY_NAME=\"Fedora 45\"/' /etc/os-release")
+        fleet.shell(
+            "rm /etc/os-release; printf 'ID=fedora\\nVERSION_ID=45\\nPRETTY_NAME=\"Fedora 45\"\\n' > /etc/os-release"
+        )
         run = fleet.site()
         fleet.node.run("ln", "-sf", "../usr/lib/os-release", "/etc/os-release")
         assert run.status != 0
         assert "Fedora 45 is not supported; use Debian 12 or later, or Ubuntu 24.04 or later" in run.output
 
     def test_a_python_that_is_too_old(self, fleet: Fleet) -> None:
-        fleet.node.run("sh", "-c", "printf '#!/bin/sh\\necho 3 9\\n' > /root/python3.9 && chmod +x /root/python3.9")
+        fleet.shell("printf '#!/bin/sh\\necho 3 9\\n' > /root/python3.9; chmod +x /root/python3.9")
         run = fleet.site(canton_release_python="/root/python3.9")
         assert run.status != 0
-        assert "canton_release_python: /root/python3.9 is Python 3.9; name an interpreter of 3.11 or later" in run.output
+        assert (
+            "canton_release_python: /root/python3.9 is Python 3.9; name an interpreter of 3.11 or later"
+            in run.output
+        )
 
     def test_a_teardown_by_mistake(self, fleet: Fleet) -> None:
         run = play(fleet.inventory, "playbooks/teardown.yml")

@@ -584,8 +584,8 @@ def lab_of(node: str) -> Node:
     return found
 
 
-def command_deps(_: argparse.Namespace) -> int:
-    install_dependencies()
+def command_deps(arguments: argparse.Namespace) -> int:
+    install_dependencies(arguments.also)
     return 0
 
 
@@ -718,7 +718,12 @@ def parser() -> argparse.ArgumentParser:
         sub.set_defaults(function=function)
         return sub
 
-    add("deps", command_deps, "install the system packages that are missing (Debian and Ubuntu, as root)")
+    deps = add(
+        "deps", command_deps, "install the system packages that are missing (Debian and Ubuntu, as root)"
+    )
+    deps.add_argument(
+        "also", nargs="*", metavar="PROGRAM", help="a program to install as well, if it is missing"
+    )
     add("doctor", command_doctor, "show what was detected on this machine and what is missing")
     image = add("image", command_image, "build the node image, unless it is in the cache")
     image.add_argument("--rebuild", action="store_true", help="build it again, for the newest packages")

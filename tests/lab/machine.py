@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import importlib.util
 import os
 import re
 import resource
@@ -11,8 +12,8 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
@@ -136,6 +137,12 @@ def detect() -> Machine:
     )
 
 
+def with_programs(machine: Machine, names: Sequence[str]) -> Machine:
+    """The machine, with packages of the same name missing for programs that are not there."""
+    absent = [name for name in names if not program(name)]
+    return replace(machine, missing=(*machine.missing, *absent))
+
+
 def os_release(path: Path) -> dict[str, str]:
     """The fields of an os-release file; empty where there is none."""
     if not path.exists():
@@ -189,6 +196,8 @@ def missing_packages(cgroups: str) -> Iterator[str]:
         yield "nftables"
     if not KEYRING.exists():
         yield "debian-archive-keyring"
+    if importlib.util.find_spec("ensurepip") is None:  # Debian's own Python cannot make a venv without it
+        yield "python3-venv"
 
 
 def podman_major() -> int:
@@ -226,9 +235,12 @@ def require(machine: Machine) -> Machine:
     return machine
 
 
-def install_dependencies() -> None:
-    """Install the Debian packages that are missing. Says what to do where that is not possible."""
-    machine = detect()
+def install_dependencies(also: Sequence[str] = ()) -> None:
+    """Install the Debian packages that are missing: the lab's own, and those of the programs in ``also``.
+
+    Says what to do where that is not possible.
+    """
+    machine = with_programs(detect(), also)
     if not machine.missing:
         say("every package is there")
         return
@@ -247,7 +259,7 @@ def install_dependencies() -> None:
     ):
         if subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, check=False).returncode != 0:
             raise LabError(f"`{shlex.join(command)}` failed (see above); correct that and run `deps` again")
-    if left := detect().missing:
+    if left := with_programs(detect(), also).missing:
         raise LabError(f"still missing after installation: {' '.join(left)}")
 
 

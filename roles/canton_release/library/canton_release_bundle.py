@@ -59,7 +59,10 @@ def release_id(source: Path) -> str:
     digest = hashlib.sha256()
     for path in sorted(files):
         digest.update(f"{path.relative_to(source)}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
-    version = tomllib.loads(pyproject.read_text())["project"]["version"]
+    try:
+        version = tomllib.loads(pyproject.read_text())["project"]["version"]
+    except (ValueError, KeyError) as error:
+        raise BundleError(f"{pyproject} names no version ({error}); restore the file") from None
     return f"{version}-{digest.hexdigest()[:12]}"
 
 

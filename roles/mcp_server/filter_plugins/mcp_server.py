@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
+from urllib.parse import urlsplit
 
 from ansible.errors import AnsibleFilterError
 
@@ -24,6 +25,7 @@ KEYS = (*IDENTITY, *DEFAULTS)
 DERIVED = ("host", "address")
 
 _SID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _HOST_LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LIMITS = {
@@ -33,6 +35,17 @@ _LIMITS = {
 }
 _DIRECTIVES = {"memory_max": "MemoryMax", "tasks_max": "TasksMax", "cpu_weight": "CPUWeight"}
 _TRUE = ("1", "true", "yes", "on")
+_MAX_PORT = 65535
+# systemd drops a variable whose value holds one of these, and says so in its log alone.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+# Variables that follow from a key of the server's entry, which alone is checked for uniqueness.
+_IDENTITY_VARIABLES = {
+    "CANTON_MCP_PORT": "port",
+    "CANTON_MCP_NAME": "name",
+    "MCP_SERVER_URL": "url",
+    "DCAP_SERVER_ID": "dcap_server_id",
+    "DCAP_SERVER_NAME": "dcap_server_name",
+}
 
 
 def _declared(entries: Any, count: Any, first_port: Any) -> list[Any]:
@@ -40,16 +53,17 @@ def _declared(entries: Any, count: Any, first_port: Any) -> list[Any]:
     if entries is not None:
         return list(entries) if isinstance(entries, Sequence) and not isinstance(entries, str) else [entries]
     try:
-        return [{"port": int(first_port) + i} for i in range(int(count))]
+        ports = range(int(first_port), int(first_port) + int(count))
     except (TypeError, ValueError):
         return [f"{count} servers from port {first_port}"]
+    return [{"port": port} for port in ports] if int(count) <= _MAX_PORT else [f"{count} servers"]
 
 
 def mcp_server_list(
     entries: Any = None,
     count: Any = COUNT,
     first_port: Any = FIRST_PORT,
-    first_number: int = 1,
+    first_number: Any = 1,
     address: str = "127.0.0.1",
     host: str = "",
 ) -> list[Any]:
@@ -57,12 +71,17 @@ def mcp_server_list(
 
     Entries that are not dictionaries are passed on as they are: ``mcp_server_problems`` names them.
     """
+    if not str(first_number).isdecimal() or int(first_number) < 1:
+        raise AnsibleFilterError(
+            f"{host and f'{host}: '}mcp_server_first_number: {first_number!r} is not a number; use 1 or more"
+        )
     servers: list[Any] = []
     for position, entry in enumerate(_declared(entries, count, first_port)):
         if not isinstance(entry, Mapping):
             servers.append(entry)
             continue
-        number = entry.get("number", int(first_number) + position)
+        number = entry.get("number")
+        number = int(first_number) + position if number is None else number
         derived = {
             "host": host,
             "address": address,
@@ -145,13 +164,17 @@ def _entry_problems(server: Mapping[str, Any], taken: Mapping[str, Mapping[Any, 
             meant = f"did you mean {guess[0]!r}?" if guess else f"known keys are {', '.join(KEYS)}"
             problems.append(f"{label}: unknown key {key!r}; {meant}")
     port = server.get("port")
+    port_counts = isinstance(port, int) and not isinstance(port, bool) and 1024 <= port <= _MAX_PORT
     if isinstance(port, bool) or not isinstance(port, int):
         problems.append(f"{label}: port {port!r} is not a number; use one from 1024 to 65535")
-    elif not 1024 <= port <= 65535:
+    elif not port_counts:
         problems.append(f"{label}: port {port} is out of range; use one from 1024 to 65535")
     elif port in taken.get(server.get("host", ""), {}):
         used_by = taken[server["host"]][port]
         problems.append(f"{label}: port {port} is used by {used_by}; choose another port for one of them")
+    number = server.get("number")
+    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+        problems.append(f"{label}: number {number!r} is not a number of a server; use 1 or more")
     sid = server.get("dcap_server_id")
     if not isinstance(sid, str) or not _SID.fullmatch(sid):
         problems.append(f"{label}: dcap_server_id {sid!r} is malformed; use 1 to 64 of A-Z a-z 0-9 . _ : -")
@@ -159,17 +182,27 @@ def _entry_problems(server: Mapping[str, Any], taken: Mapping[str, Mapping[Any, 
         value = server.get(key)
         if value is not None and not pattern.fullmatch(str(value)):
             problems.append(f"{label}: {key} {value!r} is not valid; use {wanted}")
-    for key in ("name", "dcap_server_name", "url"):
-        if not _plain(server.get(key)):
-            problems.append(
-                f"{label}: {key} {server.get(key)!r} is not one line of text; write it without control characters"
-            )
+    name, shown, url = (server.get(key) for key in ("name", "dcap_server_name", "url"))
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        problems.append(f"{label}: name {name!r} is malformed; use 1 to 64 of A-Z a-z 0-9 . _ -")
+    if not isinstance(shown, str) or not shown.strip() or len(shown) > 128 or not shown.isprintable():
+        problems.append(
+            f"{label}: dcap_server_name {shown!r} is not a line of text; use 1 to 128 printable characters"
+        )
+    # Without a port that counts, a derived URL would be wrong for the same reason once more.
+    if port_counts and not (isinstance(url, str) and _is_base_url(url)):
+        problems.append(f"{label}: url {url!r} is not a server's URL; use http://HOST:PORT, without /mcp")
     problems += _environment_problems(f"{label}: environment", server.get("environment"))
     return problems
 
 
-def _plain(value: Any) -> bool:
-    return isinstance(value, str) and value != "" and value.isprintable()
+def _is_base_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        known = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        return False
+    return bool(known) and text == f"{parts.scheme}://{parts.netloc}" and not re.search(r"\s", text)
 
 
 def _duplicates(
@@ -205,7 +238,7 @@ def _is_host(text: str) -> bool:
     try:
         ipaddress.ip_address(text)
     except ValueError:
-        labels = text.rstrip(".").split(".")
+        labels = text.removesuffix(".").split(".")
         # A name made of digits and dots alone is an address with a slip in it.
         return (
             len(text) <= 253
@@ -226,8 +259,14 @@ def _environment_problems(label: str, environment: Any) -> list[str]:
     for name, value in environment.items():
         if not _VARIABLE.fullmatch(str(name)):
             problems.append(f"{label}: {name!r} is not a variable name; use letters, digits and _")
-        elif "\n" in str(value) or "\0" in str(value):
+        elif "\n" in str(value):
             problems.append(f"{label}: {name} holds a line break; write the value on one line")
+        elif _CONTROL.search(str(value)):
+            problems.append(f"{label}: {name} holds a control character; remove it")
+        elif name in _IDENTITY_VARIABLES:
+            problems.append(
+                f"{label}: {name}={value} belongs to one server's entry; set its {_IDENTITY_VARIABLES[name]} instead"
+            )
         elif name == "X402_ENABLED" and str(value).strip().lower() in _TRUE:
             problems.append(
                 f"{label}: X402_ENABLED={value} asks for payments, which are not available yet; remove it"

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import glob
 import os
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -42,7 +43,7 @@ removed: {description: Paths that were or would be removed., type: list, returne
 def read(path: str) -> str | None:
     """The text of a file, or None when there is none."""
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+        with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
             return file.read()
     except FileNotFoundError:
         return None
@@ -52,7 +53,7 @@ def write(module: AnsibleModule, path: str, text: str, mode: int) -> None:
     """Replace a file in one step, so that a reader sees the old text or the new one."""
     os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
     draft = os.path.join(module.tmpdir, "draft")
-    with open(draft, "w", encoding="utf-8") as file:
+    with open(draft, "w", encoding="utf-8", newline="") as file:
         file.write(text)
     os.chmod(draft, mode)
     module.atomic_move(draft, path)
@@ -75,6 +76,14 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    try:
+        module.exit_json(**keep(module))
+    except OSError as error:
+        module.fail_json(msg=f"{error.filename or 'files'}: {error.strerror}; mend that and run again")
+
+
+def keep(module: AnsibleModule) -> dict[str, Any]:
+    """Bring the files to what is declared, unless in check mode; tells what that took."""
     wanted: dict[str, str] = module.params["files"]
     mode = int(module.params["mode"], 8)
     present = {path: read(path) for path in wanted}
@@ -100,7 +109,7 @@ def main() -> None:
             write(module, path, wanted[path], mode)
         for path in removed:
             remove(path)
-    module.exit_json(changed=bool(written or removed), written=written, removed=removed, diff=diff)
+    return {"changed": bool(written or removed), "written": written, "removed": removed, "diff": diff}
 
 
 if __name__ == "__main__":
