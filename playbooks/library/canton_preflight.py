@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
@@ -95,15 +96,21 @@ def listeners(ports: set[int]) -> dict[str, int]:
     return found
 
 
+def sockets(process: Path) -> list[str]:
+    """Inodes of the sockets that a process holds."""
+    links = []
+    for entry in (process / "fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed since; a busy process does so all the time
+            links.append(os.readlink(entry))
+    return [link[len("socket:[") : -1] for link in links if link.startswith("socket:[")]
+
+
 def owners(inodes: dict[str, int]) -> dict[int, list[Owner]]:
     """The processes that hold the given sockets, by port."""
     found: dict[int, list[Owner]] = {port: [] for port in inodes.values()}
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            links = [os.readlink(entry) for entry in (process / "fd").iterdir()]
-            held = {
-                inodes[link[8:-1]] for link in links if link.startswith("socket:[") and link[8:-1] in inodes
-            }
+            held = {inodes[inode] for inode in sockets(process) if inode in inodes}
             if held:
                 units = SERVICE.findall((process / "cgroup").read_text())
                 owner = Owner(

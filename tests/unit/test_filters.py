@@ -311,8 +311,9 @@ def test_what_is_accepted_comes_back_from_its_file(environment: dict[str, str]) 
     assert parse_environment(declare.mcp_server_env_file(environment)) == environment
 
 
-def test_words_of_systemd_stand_for_booleans() -> None:
-    assert declare.mcp_server_env_file({"A": True, "B": False, "C": 3}) == 'A="true"\nB="false"\nC="3"\n'
+def test_values_that_are_no_text_are_written_as_a_server_reads_them() -> None:
+    environment = {"A": True, "B": False, "C": 3, "D": None}
+    assert declare.mcp_server_env_file(environment) == 'A="true"\nB="false"\nC="3"\nD=""\n'
 
 
 def test_every_server_has_its_identity_and_its_limits() -> None:

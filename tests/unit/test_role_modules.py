@@ -9,11 +9,13 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
+from ansible.module_utils import basic
 from processes import until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,27 +29,27 @@ sys.path[:0] = map(str, LIBRARIES)
 import canton_preflight as preflight  # noqa: E402
 import canton_release as release  # noqa: E402
 import canton_release_bundle as bundle  # noqa: E402
+import mcp_server_files as files  # noqa: E402
 import mcp_server_units as units  # noqa: E402
 
+Run = Callable[..., dict[str, Any]]
 
-def module(
-    name: str, *, check: bool = False, environment: dict[str, str] | None = None, **options: Any
-) -> dict[str, Any]:
-    """What a module says of one run in a process of its own."""
-    (file,) = [library / f"{name}.py" for library in LIBRARIES if (library / f"{name}.py").is_file()]
-    arguments = {"ANSIBLE_MODULE_ARGS": {**options, "_ansible_check_mode": check, "_ansible_diff": True}}
-    done = subprocess.run(
-        [sys.executable, file],
-        input=json.dumps(arguments),
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, **(environment or {})},
-    )
-    assert "Traceback" not in done.stdout + done.stderr, done.stdout + done.stderr
-    answer: dict[str, Any] = json.loads(done.stdout)
-    assert bool(answer.get("failed")) == (done.returncode != 0)
-    return answer
+
+@pytest.fixture
+def module(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run a module with options, ``check=True`` for check mode; what it says of the run."""
+
+    def run(file: ModuleType, *, check: bool = False, **options: Any) -> dict[str, Any]:
+        arguments = {"ANSIBLE_MODULE_ARGS": {**options, "_ansible_check_mode": check, "_ansible_diff": True}}
+        monkeypatch.setattr(basic, "_ANSIBLE_ARGS", json.dumps(arguments).encode())
+        monkeypatch.setattr(basic, "_ANSIBLE_PROFILE", "legacy")
+        with pytest.raises(SystemExit) as end:
+            file.main()
+        answer: dict[str, Any] = json.loads(capsys.readouterr().out)
+        assert bool(answer.get("failed")) == bool(end.value.code)
+        return answer
+
+    return run
 
 
 # -- mcp_server_files ------------------------------------------------------------------------------------
@@ -86,9 +88,9 @@ def content(tree: Path) -> dict[str, bytes]:
     return {str(path.relative_to(tree)): path.read_bytes() for path in tree.rglob("*") if path.is_file()}
 
 
-def test_files_become_what_is_declared_and_stay_so(tree: Path) -> None:
+def test_files_become_what_is_declared_and_stay_so(tree: Path, module: Run) -> None:
     untouched = (tree / "fleet.env").stat().st_mtime_ns
-    said = module("mcp_server_files", **declared(tree))
+    said = module(files, **declared(tree))
     assert said["written"] == [f"{tree}/7284.d/limits.conf", f"{tree}/servers/7284.env"]
     assert said["removed"] == [f"{tree}/7299.d/limits.conf", f"{tree}/servers/7299.env"]
     assert content(tree) == {
@@ -99,25 +101,22 @@ def test_files_become_what_is_declared_and_stay_so(tree: Path) -> None:
     }
     assert not (tree / "7299.d").exists()  # its last file went
     assert (tree / "fleet.env").stat().st_mtime_ns == untouched
-    again = module("mcp_server_files", **declared(tree))
+    again = module(files, **declared(tree))
     assert (again["changed"], again["written"], again["removed"], again["diff"]) == (False, [], [], [])
 
 
-def test_check_mode_tells_the_same_and_touches_nothing(tree: Path) -> None:
+def test_check_mode_tells_the_same_and_touches_nothing(tree: Path, module: Run) -> None:
     before = content(tree)
-    foreseen = module("mcp_server_files", check=True, **declared(tree))
+    foreseen = module(files, check=True, **declared(tree))
     assert content(tree) == before and not (tree / "7284.d").exists()
-    done = module("mcp_server_files", **declared(tree))
+    done = module(files, **declared(tree))
     assert [foreseen[key] for key in ("changed", "written", "removed", "diff")] == [
         done[key] for key in ("changed", "written", "removed", "diff")
     ]
 
 
-def test_diff_shows_old_and_new_text(tree: Path) -> None:
-    diff = {
-        part["after_header"]: part
-        for part in module("mcp_server_files", check=True, **declared(tree))["diff"]
-    }
+def test_diff_shows_old_and_new_text(tree: Path, module: Run) -> None:
+    diff = {part["after_header"]: part for part in module(files, check=True, **declared(tree))["diff"]}
     shown = {path: (part["before"], part["after"]) for path, part in diff.items()}
     assert shown == {
         f"{tree}/7284.d/limits.conf": ("", "[Service]\n"),
@@ -127,28 +126,26 @@ def test_diff_shows_old_and_new_text(tree: Path) -> None:
     }
 
 
-def test_a_wrong_mode_is_a_change(tree: Path) -> None:
+def test_a_wrong_mode_is_a_change(tree: Path, module: Run) -> None:
     path = tree / "fleet.env"
     wanted = {"files": {str(path): "old fleet.env\n"}, "mode": "0600"}
-    assert module("mcp_server_files", **wanted)["written"] == [str(path)]
+    assert module(files, **wanted)["written"] == [str(path)]
     assert path.stat().st_mode & 0o7777 == 0o600
-    assert not module("mcp_server_files", **wanted)["changed"]
+    assert not module(files, **wanted)["changed"]
 
 
-def test_a_reader_keeps_the_old_text_while_the_new_one_lands(tree: Path) -> None:
+def test_a_reader_keeps_the_old_text_while_the_new_one_lands(tree: Path, module: Run) -> None:
     path = tree / "servers/7284.env"
     with path.open() as reader:
-        module("mcp_server_files", **declared(tree))
+        module(files, **declared(tree))
         assert reader.read() == "old servers/7284.env\n"
-    assert os.listdir(tree / "servers") != [] and not [
-        name for name in os.listdir(tree / "servers") if "tmp" in name
-    ]
+    assert sorted(path.name for path in (tree / "servers").iterdir()) == ["7284.env", "notes.txt"]
 
 
-def test_a_file_that_cannot_be_written_is_named(tree: Path) -> None:
-    said = module("mcp_server_files", files={f"{tree}/fleet.env/7284.env": "x"})
+def test_a_file_that_cannot_be_written_is_named(tree: Path, module: Run) -> None:
+    said = module(files, files={f"{tree}/fleet.env/7284.env": "x"})
     assert said["msg"].startswith(f"{tree}/fleet.env") and "directory" in said["msg"]
-    assert module("mcp_server_files", files={str(tree / "servers"): "x"})["msg"].startswith(
+    assert module(files, files={str(tree / "servers"): "x"})["msg"].startswith(
         f"{tree}/servers: Is a directory"
     )
 
@@ -232,12 +229,14 @@ def test_a_moved_file_is_another_release(tmp_path: Path) -> None:
     assert bundle.release_id(source) != before
 
 
-def bundled(source: Path, cache: Path, **more: Any) -> dict[str, Any]:
-    where = {"source": str(source), "cache": str(cache), "python": "3.11", "machine": "x86_64"}
-    return module("canton_release_bundle", **where, **more)
+@pytest.fixture
+def bundled(module: Run) -> Run:
+    """Ask for the bundle of a source in a cache."""
+    kind = {"python": "3.11", "machine": "x86_64"}
+    return lambda source, cache, **more: module(bundle, source=str(source), cache=str(cache), **kind, **more)
 
 
-def test_check_mode_names_the_archive_and_builds_nothing(tmp_path: Path) -> None:
+def test_check_mode_names_the_archive_and_builds_nothing(tmp_path: Path, bundled: Run) -> None:
     source, cache = application(tmp_path / "app"), tmp_path / "cache"
     said = bundled(source, cache, check=True)
     name = bundle.release_id(source)
@@ -246,7 +245,7 @@ def test_check_mode_names_the_archive_and_builds_nothing(tmp_path: Path) -> None
     assert not cache.exists()
 
 
-def test_an_archive_that_is_there_is_used_as_it_is(tmp_path: Path) -> None:
+def test_an_archive_that_is_there_is_used_as_it_is(tmp_path: Path, bundled: Run) -> None:
     source, cache = application(tmp_path / "app"), tmp_path / "cache"
     archive = Path(bundled(source, cache, check=True)["archive"])
     cache.mkdir()
@@ -256,7 +255,7 @@ def test_an_archive_that_is_there_is_used_as_it_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("lost", ["pyproject.toml", "requirements.lock"])
-def test_a_source_that_is_none_is_told(tmp_path: Path, lost: str) -> None:
+def test_a_source_that_is_none_is_told(tmp_path: Path, lost: str, bundled: Run) -> None:
     source = application(tmp_path / "app")
     (source / lost).unlink()
     said = bundled(source, tmp_path / "cache")
@@ -276,10 +275,13 @@ def test_a_source_without_a_version_is_told(tmp_path: Path, text: str) -> None:
         bundle.release_id(source)
 
 
-def test_a_package_index_that_does_not_answer_is_told_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_package_index_that_does_not_answer_is_told_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bundled: Run
+) -> None:
     source, cache = application(tmp_path / "app"), tmp_path / "cache"
     (source / "requirements.lock").write_text(f"nowhere==1.0 --hash=sha256:{'0' * 64}\n")
-    said = bundled(source, cache, environment={"PIP_NO_INDEX": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"})
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    said = bundled(source, cache)
     first, *_, last = said["msg"].splitlines()
     assert first == "pip download failed on the controller:" and "nowhere==1.0" in said["msg"]
     assert last == "Check its access to a package index and run again."
@@ -338,43 +340,47 @@ def test_a_link_is_switched_in_one_step(tmp_path: Path) -> None:
     release.switch(link, "releases/a")
     (link.parent / ".current.new").symlink_to("left/behind")
     release.switch(link, "releases/b")
-    assert os.readlink(link) == "releases/b"
+    assert str(Path(link).readlink()) == "releases/b"
     assert [path.name for path in link.parent.iterdir()] == ["current"]
 
 
-def use(root: Path, name: str, **more: Any) -> dict[str, Any]:
-    return module("canton_release", root=str(root), id=name, python=sys.executable, **more)
+@pytest.fixture
+def use(module: Run) -> Run:
+    """Use a release below a root."""
+    return lambda root, name, **more: module(release, root=str(root), id=name, python=sys.executable, **more)
 
 
-def test_an_installed_release_is_switched_to_and_back(tmp_path: Path) -> None:
+def test_an_installed_release_is_switched_to_and_back(tmp_path: Path, use: Run) -> None:
     installed(tmp_path, "a", "b", "c", "d")
     command = tmp_path / "bin" / "canton-mcp"
     options = {"keep": 2, "command_link": str(command)}
     use(tmp_path, "a", keep=9)
     foreseen = use(tmp_path, "d", check=True, **options)
-    assert os.readlink(tmp_path / "current") == "releases/a" and not command.is_symlink()
+    assert str(Path(tmp_path / "current").readlink()) == "releases/a" and not command.is_symlink()
     done = use(tmp_path, "d", **options)
     assert {**foreseen, "invocation": None} == {**done, "invocation": None}
     assert (done["changed"], done["previous"], done["removed"]) == (True, "a", ["a", "b"])
-    assert os.readlink(tmp_path / "current") == "releases/d"
-    assert os.readlink(command) == f"{tmp_path}/current/bin/canton-mcp"
+    assert str(Path(tmp_path / "current").readlink()) == "releases/d"
+    assert str(Path(command).readlink()) == f"{tmp_path}/current/bin/canton-mcp"
     assert sorted(path.name for path in (tmp_path / "releases").iterdir()) == ["c", "d"]
     again = use(tmp_path, "d", **options)
     assert (again["changed"], again["removed"]) == (False, [])
     assert use(tmp_path, "c", **options)["diff"] == {"before": "current: d\n", "after": "current: c\n"}
 
 
-def test_a_release_that_cannot_be_installed_leaves_the_node_as_it_is(tmp_path: Path) -> None:
+def test_a_release_that_cannot_be_installed_leaves_the_node_as_it_is(tmp_path: Path, use: Run) -> None:
     installed(tmp_path, "a")
     use(tmp_path, "a")
     (tmp_path / "bundle.tar.gz").write_bytes(b"not an archive")
     said = use(tmp_path, "b", archive=str(tmp_path / "bundle.tar.gz"))
     first, last = said["msg"].splitlines()
     assert first.startswith("release b is not usable on this node: ") and last == "The node stays on a."
-    assert os.readlink(tmp_path / "current") == "releases/a" and not (tmp_path / "releases/b").exists()
+    assert (
+        str(Path(tmp_path / "current").readlink()) == "releases/a" and not (tmp_path / "releases/b").exists()
+    )
 
 
-def test_keeping_one_release_alone_is_refused(tmp_path: Path) -> None:
+def test_keeping_one_release_alone_is_refused(tmp_path: Path, use: Run) -> None:
     assert (
         use(tmp_path, "a", keep=1)["msg"]
         == "canton_release_keep: 1 leaves nothing to go back to; use 2 or more"
@@ -428,13 +434,13 @@ def test_interpreters(tmp_path: Path) -> None:
         assert line.endswith("install python3 or name another interpreter")
 
 
-def test_a_port_that_something_else_listens_on_is_told_with_its_owner() -> None:
+def test_a_port_that_something_else_listens_on_is_told_with_its_owner(module: Run) -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as four,
         socket.create_server(("::1", 0), family=socket.AF_INET6) as six,
     ):
         ports = [four.getsockname()[1], six.getsockname()[1]]
-        said = module("canton_preflight", ports={str(port): f"canton-mcp@{port}.service" for port in ports})
+        said = module(preflight, ports={str(port): f"canton-mcp@{port}.service" for port in ports})
         found = [line for line in said["problems"] if line.startswith("port ")]
     me = Path("/proc/self/comm").read_text().strip()
     assert len(found) == 2 and not said["changed"]
@@ -476,8 +482,8 @@ def test_unit_of_a_process_is_the_innermost_one() -> None:
     assert preflight.SERVICE.findall(text) == ["canton-mcp@7284.service", "init.scope", "x.service"]
 
 
-def test_a_machine_without_systemd_is_told() -> None:
-    said = module("canton_preflight", python=sys.executable)
+def test_a_machine_without_systemd_is_told(module: Run) -> None:
+    said = module(preflight, python=sys.executable)
     init = [line for line in said["problems"] if line.startswith("init: ")]
     assert bool(init) == (not Path("/run/systemd/system").is_dir())
     assert all("use a machine or VM that it does, or the lab (`make up`)" in line for line in init)

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import zlib
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
@@ -59,15 +60,11 @@ def install(release: Path, archive: Path, python: str) -> None:
     try:
         run(python, "-m", "venv", "--without-pip", str(release))
         bundle = release / "bundle"
-        with tarfile.open(archive) as packed:
-            if sys.version_info >= (3, 12):
-                packed.extractall(bundle, filter="data")
-            else:
-                packed.extractall(bundle)
+        unpack(archive, bundle)
         wheels = bundle / "wheels"
         interpreter = str(release / "bin" / "python")
         # pip runs from its own wheel: nodes need neither python3-venv nor a package index.
-        pip = {"PYTHONPATH": str(next(wheels.glob("pip-*.whl")))}
+        pip = {"PYTHONPATH": str(wheel(wheels, "pip"))}
         offline = (
             "-m",
             "pip",
@@ -84,13 +81,37 @@ def install(release: Path, archive: Path, python: str) -> None:
             f"--requirement={bundle / 'requirements.lock'}",
             environment=pip,
         )
-        run(interpreter, *offline, "--no-deps", str(next(wheels.glob("canton_mcp-*.whl"))), environment=pip)
+        run(interpreter, *offline, "--no-deps", str(wheel(wheels, "canton_mcp")), environment=pip)
         shutil.rmtree(bundle)
         run(str(release / "bin" / "canton-mcp"), "serve", "--check")
     except (ReleaseError, OSError):
         shutil.rmtree(release, ignore_errors=True)
         raise
     (release / "RELEASE").write_text(f"{release.name}\n")
+
+
+def unpack(archive: Path, directory: Path) -> None:
+    """Extract a bundle; one that is cut off or was no archive at all becomes an error with its remedy."""
+    try:
+        with tarfile.open(archive) as packed:
+            if sys.version_info >= (3, 12):
+                packed.extractall(directory, filter="data")
+            else:
+                packed.extractall(directory)
+    except (tarfile.TarError, EOFError, zlib.error) as error:
+        reason = str(error).splitlines()[0]
+        raise ReleaseError(
+            f"its archive is damaged ({reason}); remove it from canton_release_cache on the controller and run again"
+        ) from None
+
+
+def wheel(wheels: Path, name: str) -> Path:
+    """The one wheel of a distribution in the bundle."""
+    for path in wheels.glob(f"{name}-*.whl"):
+        return path
+    raise ReleaseError(
+        f"its archive holds no wheel of {name}; remove it from canton_release_cache on the controller and run again"
+    )
 
 
 def switch(link: Path, target: str) -> None:
@@ -158,7 +179,7 @@ def main() -> None:
         removed = surplus(releases, wanted, params["keep"])
         for name in [] if module.check_mode else removed:
             shutil.rmtree(releases / name)
-    except (ReleaseError, OSError, StopIteration, tarfile.TarError) as error:
+    except (ReleaseError, OSError) as error:
         module.fail_json(
             msg=f"release {wanted} is not usable on this node: {error}\nThe node stays on {previous or 'no release'}."
         )
