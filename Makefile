@@ -25,13 +25,14 @@ status: $(VENV)/.ready ## one table: servers, balancer, tester
 down: ## remove the lab and all that belongs to it
 	@$(LABCTL) down $(LAB)
 
-check: $(VENV)/.ready lint unit ## the quick proof: style, types, unit tests
+check: testdeps $(VENV)/.ready ## the quick proof: style, types, unit tests
+	@$(MAKE) --no-print-directory -j2 --output-sync=target lint unit
 
 lint: $(VENV)/.ready
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/yamllint --strict .
-	@$(BIN)/ansible-lint --quiet
+	@$(BIN)/ansible-lint -q
 	@$(BIN)/python tests/docs.py --check
 
 unit: $(VENV)/.ready

@@ -46,7 +46,8 @@ def run(part: Part) -> tuple[bool, float]:
     started = time.monotonic()
     print(f"▶ {part.name}", flush=True)
     with log.open("w") as output:
-        environment = {**os.environ, "NO_COLOR": "1", "ANSIBLE_NOCOLOR": "1", "PY_COLORS": "0"}
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        environment = {**os.environ, "PATH": path, "NO_COLOR": "1", "ANSIBLE_NOCOLOR": "1", "PY_COLORS": "0"}
         process = subprocess.Popen(
             part.command,
             cwd=part.directory,

@@ -70,6 +70,22 @@ CASES = {
         {"mcp_balancer_port": 7285},
         "a: mcp_servers, port 7285: port 7285 is used by the balancer (mcp_balancer_port); choose another port for one of them",
     ),
+    "one port for balancer and statistics": (
+        {"mcp_balancer_port": 8404},
+        "mcp_balancer_port and haproxy_stats_port: both are 8404; give each a port of its own",
+    ),
+    "balancer port not a number": (
+        {"mcp_balancer_port": "web"},
+        "mcp_balancer_port: 'web' is not a TCP port; use one from 1 to 65535",
+    ),
+    "address to listen on": (
+        {"mcp_server_bind": "localhost"},
+        "mcp_server_bind: 'localhost' is not an IP address; use 0.0.0.0 or one of the machine's own",
+    ),
+    "threads": (
+        {"mcp_server_threads": 0},
+        "mcp_server_threads: 0 is not a number of threads; use one from 1 to 512",
+    ),
     "limit": (
         {"mcp_servers": [{"port": 7284, "memory_max": "lots"}]},
         "a: mcp_servers, port 7284: memory_max 'lots' is not valid; use a systemd size such as 512M",

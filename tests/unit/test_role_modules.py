@@ -9,6 +9,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -368,16 +369,39 @@ def test_an_installed_release_is_switched_to_and_back(tmp_path: Path, use: Run) 
     assert use(tmp_path, "c", **options)["diff"] == {"before": "current: d\n", "after": "current: c\n"}
 
 
-def test_a_release_that_cannot_be_installed_leaves_the_node_as_it_is(tmp_path: Path, use: Run) -> None:
+def archive(path: Path, damage: str) -> Path:
+    """A bundle that is no archive, is cut off, or lacks its wheels."""
+    with tarfile.open(path, "w:gz") as packed:
+        packed.add(__file__, "requirements.lock")
+    whole = path.read_bytes()
+    path.write_bytes(
+        {"not an archive": b"hello", "cut off": whole[: len(whole) // 2], "no wheels": whole}[damage]
+    )
+    return path
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        ("not an archive", "its archive is damaged (file could not be opened successfully:"),
+        (
+            "cut off",
+            "its archive is damaged (Compressed file ended before the end-of-stream marker was reached)",
+        ),
+        ("no wheels", "its archive holds no wheel of pip"),
+    ],
+)
+def test_a_release_that_cannot_be_installed_leaves_the_node_as_it_is(
+    tmp_path: Path, use: Run, damage: str, reason: str
+) -> None:
     installed(tmp_path, "a")
     use(tmp_path, "a")
-    (tmp_path / "bundle.tar.gz").write_bytes(b"not an archive")
-    said = use(tmp_path, "b", archive=str(tmp_path / "bundle.tar.gz"))
+    said = use(tmp_path, "b", archive=str(archive(tmp_path / "bundle.tar.gz", damage)))
     first, last = said["msg"].splitlines()
-    assert first.startswith("release b is not usable on this node: ") and last == "The node stays on a."
-    assert (
-        str(Path(tmp_path / "current").readlink()) == "releases/a" and not (tmp_path / "releases/b").exists()
-    )
+    assert first.startswith(f"release b is not usable on this node: {reason}")
+    assert first.endswith("remove it from canton_release_cache on the controller and run again")
+    assert last == "The node stays on a."
+    assert str((tmp_path / "current").readlink()) == "releases/a" and not (tmp_path / "releases/b").exists()
 
 
 def test_keeping_one_release_alone_is_refused(tmp_path: Path, use: Run) -> None:

@@ -35,6 +35,7 @@ _LIMITS = {
 }
 _DIRECTIVES = {"memory_max": "MemoryMax", "tasks_max": "TasksMax", "cpu_weight": "CPUWeight"}
 _TRUE = ("1", "true", "yes", "on")
+_MAX_THREADS = 512
 _MAX_PORT = 65535
 # systemd drops a variable whose value holds one of these, and says so in its log alone.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
@@ -127,13 +128,9 @@ def mcp_server_address(variables: Mapping[str, Any]) -> str:
 
 
 def mcp_server_problems(
-    servers: Sequence[Any],
-    environment: Mapping[str, Any] | None = None,
-    dcap_target: Any = "",
-    dcap_port: Any = 10191,
-    taken: Mapping[str, Mapping[Any, str]] | None = None,
+    servers: Sequence[Any], taken: Mapping[str, Mapping[Any, str]] | None = None
 ) -> list[str]:
-    """Everything wrong with a fleet: one line each, holding the place, the value, the reason and the remedy.
+    """Everything wrong with declared servers: a line each, with the place, the value, the reason and the remedy.
 
     ``taken`` names ports that other parts of the fleet use, as ``{host: {port: by what}}``.
     """
@@ -149,9 +146,34 @@ def mcp_server_problems(
     problems += _duplicates(known, ("host", "port"), "port", "give each server of a host a port of its own")
     problems += _duplicates(known, ("dcap_server_id",), "dcap_server_id", "ids are unique in the whole fleet")
     problems += _duplicates(known, ("name",), "name", "names are unique in the whole fleet")
-    problems += _target_problems(dcap_target, dcap_port)
-    problems += _environment_problems("mcp_server_environment", environment or {})
     return problems
+
+
+def mcp_server_settings_problems(variables: Mapping[str, Any]) -> list[str]:
+    """Everything wrong with what the servers of a host share; ``variables`` are the role's, absent ones are at default."""
+    problems = _target_problems(
+        variables.get("mcp_server_dcap_target", ""), variables.get("mcp_server_dcap_port", 10191)
+    )
+    bind, threads = variables.get("mcp_server_bind", "0.0.0.0"), variables.get("mcp_server_threads", 16)
+    if not _is_address(bind):
+        problems.append(
+            f"mcp_server_bind: {bind!r} is not an IP address; use 0.0.0.0 or one of the machine's own"
+        )
+    if not str(threads).isdecimal() or not 1 <= int(threads) <= _MAX_THREADS:
+        problems.append(
+            f"mcp_server_threads: {threads!r} is not a number of threads; use one from 1 to {_MAX_THREADS}"
+        )
+    return problems + _environment_problems(
+        "mcp_server_environment", variables.get("mcp_server_environment", {})
+    )
+
+
+def _is_address(value: Any) -> bool:
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        return False
+    return isinstance(value, str)
 
 
 def _entry_problems(server: Mapping[str, Any], taken: Mapping[str, Mapping[Any, str]]) -> list[str]:
@@ -235,17 +257,11 @@ def _target_problems(target: Any, port: Any) -> list[str]:
 
 
 def _is_host(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        labels = text.removesuffix(".").split(".")
-        # A name made of digits and dots alone is an address with a slip in it.
-        return (
-            len(text) <= 253
-            and all(_HOST_LABEL.fullmatch(part) for part in labels)
-            and not labels[-1].isdecimal()
-        )
-    return True
+    if _is_address(text):
+        return True
+    labels = text.removesuffix(".").split(".")
+    # A name made of digits and dots alone is an address with a slip in it.
+    return len(text) <= 253 and all(map(_HOST_LABEL.fullmatch, labels)) and not labels[-1].isdecimal()
 
 
 def _in_url(address: str) -> str:

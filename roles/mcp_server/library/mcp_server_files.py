@@ -49,15 +49,15 @@ def read(path: str) -> str | None:
         return None
 
 
-def write(module: AnsibleModule, path: str, text: str, mode: int) -> None:
+def write(path: str, text: str, mode: int) -> None:
     """Replace a file in one step, so that a reader sees the old text or the new one."""
-    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-    draft = os.path.join(module.tmpdir, "draft")
+    directory, name = os.path.split(path)
+    os.makedirs(directory, mode=0o755, exist_ok=True)
+    draft = os.path.join(directory, f".{name}.new")
     with open(draft, "w", encoding="utf-8", newline="") as file:
         file.write(text)
     os.chmod(draft, mode)
-    module.atomic_move(draft, path)
-    os.chmod(path, mode)
+    os.replace(draft, path)
 
 
 def remove(path: str) -> None:
@@ -106,7 +106,7 @@ def keep(module: AnsibleModule) -> dict[str, Any]:
     ]
     if not module.check_mode:
         for path in written:
-            write(module, path, wanted[path], mode)
+            write(path, wanted[path], mode)
         for path in removed:
             remove(path)
     return {"changed": bool(written or removed), "written": written, "removed": removed, "diff": diff}
