@@ -351,3 +351,49 @@ def test_one_sentence_may_hold_several_requirements() -> None:
 def test_a_parameter_that_hides_a_field_is_not_that_field() -> None:
     text = choice("create T with ..", controller="b", parameters="a : Party")
     assert only_action(text).status != "proved"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "let x = y\nlet y = x\ncreate x\ncreate T with a = x; b",
+        "x <- create y with a = y.a\ny <- create x with a = x.a\ncreate T with a = x.a; b",
+        "\n".join(f"let x{number} = x{number - 1}" for number in range(1, 2000))
+        + "\ncreate T with a = x1999; b",
+    ],
+    ids=["aliases", "contracts", "a long chain"],
+)
+def test_names_that_lead_nowhere_are_unknown(body: str) -> None:
+    assert only_action(choice(body)).status == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("first", "step", "value", "far"),
+    [
+        ("let x0 = a", "let x{to} = [x{at}, x{at}]", "x{}", "unknown"),
+        (
+            "c0 <- fetch self",
+            "x{to} <- create T with a = [c{at}.a, c{at}.a]; b\nc{to} <- fetch x{to}",
+            "c{}.a",
+            "proved",  # every create on the way was followed already
+        ),
+    ],
+    ids=["aliases", "contracts"],
+)
+def test_names_used_twice_at_every_step_do_not_double_the_work(
+    first: str, step: str, value: str, far: str
+) -> None:
+    def last_create(length: int) -> daml.Action:
+        steps = [step.format(to=number + 1, at=number) for number in range(length)]
+        return only_action(choice("\n".join([first, *steps, f"create T with a = {value.format(length)}; b"])))
+
+    assert [atom.text for atom in last_create(10).required] == ["a"]  # within reach the answer is exact
+    assert last_create(60).status == far
+
+
+def test_clauses_that_name_each_other_cost_their_sum() -> None:
+    members = "    signatory observer this, a\n" + "    observer signatory this\n" * 8000
+    assert rules(template(members)) == set()
+    key = "(" + "a, " * 20000 + "b)"
+    maintainers = "".join("    maintainer key._1\n" for _ in range(4000))
+    assert rules(template(f"    signatory a\n    key {key} : X\n{maintainers}")) == set()

@@ -285,5 +285,15 @@ def test_listener_on_a_taken_port_says_so(hub: socket.socket, capsys: pytest.Cap
     assert str(port) in error and "in use" in error and error.count("\n") == 1
 
 
+def test_a_reader_that_leaves_is_not_blamed_on_the_address(capsys: pytest.CaptureFixture[str]) -> None:
+    class Closed(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        run("127.0.0.1", 0, seconds=0.05, out=Closed())
+    assert capsys.readouterr().err == ""
+
+
 def test_listener_ends_after_its_time() -> None:
     assert list(listen("127.0.0.1", 0, seconds=0.05)) == []

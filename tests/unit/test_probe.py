@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -26,8 +27,8 @@ for name in sys.argv[sys.argv.index("--") + 1:]:
         f"Id={{name}}", f"ActiveState={{'active' if up else 'inactive'}}",
         f"SubState={{'running' if up else 'dead'}}",
         f"ActiveEnterTimestamp={{'@1795420800' if up else ''}}",
-        f"MainPID={{4711 if up else 0}}",
-        f"MemoryCurrent={{52428800 if up else '[not set]'}}",
+        f"MainPID={{{pid} if up else 0}}",
+        f"MemoryCurrent={{'{memory}' if up else '[not set]'}}",
         "NRestarts=2",
     ]))
 print("\\n\\n".join(blocks))
@@ -54,10 +55,15 @@ def fake_systemctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     calls = tmp_path / "systemctl-calls"
     program = tmp_path / "bin" / "systemctl"
     program.parent.mkdir()
-    program.write_text(SYSTEMCTL.format(python=sys.executable, calls=str(calls), stopped=1))
-    program.chmod(0o755)
+    _write_systemctl(program, calls, pid=4711, memory="52428800")
     monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
     return calls
+
+
+def _write_systemctl(program: Path, calls: Path, pid: int, memory: str) -> None:
+    text = SYSTEMCTL.format(python=sys.executable, calls=str(calls), stopped=1, pid=pid, memory=memory)
+    program.write_text(text)
+    program.chmod(0o755)
 
 
 @pytest.fixture
@@ -154,6 +160,29 @@ def test_units_come_from_one_call(config: Path, fake_systemctl: Path, live_serve
         None,
         None,
     )
+
+
+@pytest.mark.parametrize("unmeasured", ["[not set]", "18446744073709551615"])
+def test_memory_that_systemd_does_not_measure_is_that_of_the_processes(
+    config: Path, fake_systemctl: Path, live_server: Served, unmeasured: str
+) -> None:
+    master, worker = live_server.process.pid, live_server.get("/health")[1]["pid"]
+    assert master != worker
+    _write_systemctl(fake_systemctl.parent / "bin" / "systemctl", fake_systemctl, master, unmeasured)
+    (state,) = probe(config)
+    page = os.sysconf("SC_PAGE_SIZE")
+    resident = [int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * page for pid in (master, worker)]
+    # The worker holds nearly all of it, and shared pages count once.
+    assert state.memory_bytes is not None
+    assert resident[0] < state.memory_bytes <= sum(resident)
+
+
+def test_memory_of_a_process_that_has_gone(config: Path, fake_systemctl: Path) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    _write_systemctl(fake_systemctl.parent / "bin" / "systemctl", fake_systemctl, gone.pid, "[not set]")
+    (state,) = probe(config)
+    assert (state.pid, state.memory_bytes) == (gone.pid, None)
 
 
 def test_urls_are_asked_over_http_only(fake_systemctl: Path, live_server: Served, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import os
 import re
+import runpy
 import shutil
 import signal
 import socket
@@ -47,8 +48,7 @@ SMALL_TOOLS = """
 def source(tmp_path: Path) -> Path:
     """A copy of the package that a test may change, with a small tool set; put it on PYTHONPATH."""
     package = tmp_path / "src" / "canton_mcp"
-    ignored = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(Path(canton_mcp.__file__).parent, package, ignore=ignored)
+    shutil.copytree(Path(canton_mcp.__file__).parent, package)  # what is compiled stays valid, and saves time
     (package / "tools" / "__init__.py").write_text(textwrap.dedent(SMALL_TOOLS))
     (package / "tools" / "text.py").write_text('TEXT = "first"\n')
     return package
@@ -255,6 +255,48 @@ def test_hot_reload_follows_every_module_and_survives_broken_source(
     assert served.stop() == 0
     caller.join()
     assert answers == ["mended"]
+
+
+@pytest.fixture
+def client_socket() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """A connection as the worker's threads see it, impatient for the test's sake, and the client's end."""
+    module = runpy.run_path(str(Path(canton_mcp.__file__).parent / "gunicorn.conf.py"))
+    accepted, client = socket.socketpair()
+    with client, module["ClientSocket"].of(accepted, 0.05) as taken:
+        yield taken, client
+
+
+def test_a_silent_client_keeps_no_thread(client_socket: tuple[socket.socket, socket.socket]) -> None:
+    taken, client = client_socket
+    client.sendall(b"POST /mcp HT")
+    assert taken.recv(100) == b"POST /mcp HT"
+    assert taken.recv(100) == b""
+    with pytest.raises(BrokenPipeError):
+        taken.sendall(b"x" * 16_000_000)  # more than the kernel holds, and nobody reads
+    taken.setblocking(False)  # between requests gunicorn polls, and then nothing has ended
+    with pytest.raises(BlockingIOError):
+        taken.recv(100)
+    with pytest.raises(BlockingIOError):
+        taken.sendall(b"x" * 16_000_000)
+
+
+def test_a_client_that_stops_in_mid_request_holds_up_nobody_for_long(
+    start_server: Start, source: Path
+) -> None:
+    configuration = source / "gunicorn.conf.py"
+    impatient = configuration.read_text().replace("_CLIENT_SILENCE_SEC = 15\n", "_CLIENT_SILENCE_SEC = 0.2\n")
+    assert impatient != configuration.read_text()
+    configuration.write_text(impatient)
+    served = start_server(PYTHONPATH=str(source.parent), CANTON_MCP_THREADS="1").wait_ready()
+    with connect(served.port) as stalled:
+        stalled.sendall(b"POST /mcp HTTP/1.1\r\nContent-Length: 9\r\n")
+        until(lambda: busy(served), served)
+        assert served.get("/health")[0] == 200
+    with connect(served.port) as stalled:
+        head = "POST /mcp HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
+        stalled.sendall(head.encode())
+        assert stalled.recv(4096).startswith(b"HTTP/1.1 400 ")
+    assert "Traceback" not in served.log
 
 
 def test_check_finds_parts_that_no_server_loads(source: Path, tmp_path: Path) -> None:

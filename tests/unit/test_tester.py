@@ -19,9 +19,10 @@ from typing import Any
 import jsonschema
 import pytest
 from canton_mcp import tester
+from canton_mcp.tables import percentile
 from canton_mcp.tester.arguments import arguments_for
 from canton_mcp.tester.client import CallFailed, Server
-from canton_mcp.tester.report import Tally, percentile, summary
+from canton_mcp.tester.report import Tally, summary
 from processes import Served
 
 
@@ -107,6 +108,17 @@ def scripted() -> Iterator[Scripted]:
 
 def url_of(server: Scripted) -> str:
     return f"http://127.0.0.1:{server.server_port}/mcp"
+
+
+def test_a_long_run_does_not_grow() -> None:
+    tally = Tally()
+    tally.times_ms.extend(float(number) for number in range(100_000))
+    assert len(tally.times_ms) == 10_000 and tally.times_ms[-1] == 99_999.0
+    first, second = Tally(ok=1), Tally(ok=1)
+    first.times_ms.extend([1.0] * 10_000)
+    second.times_ms.extend([9.0] * 9_999)
+    total = row(summary([("a", "u", first), ("b", "u", second)]), "TOTAL")
+    assert total[6] == "1.0"  # the median of all, not of the latest alone
 
 
 def test_every_tool_of_a_real_server(live_server: Served) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import json
 import logging
 import re
@@ -18,7 +20,7 @@ from canton_mcp.protocol import MAX_BODY_BYTES, Call, InvalidArguments, UnknownT
 from canton_mcp.settings import Settings
 from canton_mcp.tools import TOOLS, Tool
 from canton_mcp.web import create_app
-from canton_mcp.web.calls import ToolRunner, vocabulary
+from canton_mcp.web.calls import ToolRunner
 from flask import Flask
 from flask.testing import FlaskClient
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
@@ -179,6 +181,20 @@ def test_large_bodies_are_refused(client: FlaskClient) -> None:
     assert "error" in body(refused)
 
 
+@pytest.mark.parametrize(("excess", "status"), [(0, 200), (1, 413), (70_000, 413)])
+def test_large_bodies_without_a_length_are_refused_not_cut(
+    live_server: Served, excess: int, status: int
+) -> None:
+    padded = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "ping"}).encode().ljust(MAX_BODY_BYTES + excess)
+    chunks = (padded[at : at + 65536] for at in range(0, len(padded), 65536))
+    connection = http.client.HTTPConnection("127.0.0.1", live_server.port, timeout=30)
+    with contextlib.closing(connection):
+        connection.request("POST", "/mcp", chunks, {"Content-Type": "application/json"}, encode_chunked=True)
+        response = connection.getresponse()
+        assert response.status == status
+        assert ("error" in json.loads(response.read())) is (status != 200)
+
+
 @pytest.mark.parametrize(
     ("origin", "status"),
     [
@@ -330,8 +346,8 @@ def test_a_failing_tool_is_reported_and_raised(hub: Hub) -> None:
 
 
 def test_only_enumerated_words_are_in_the_vocabulary() -> None:
-    assert vocabulary([SMALL]) == {"small": {"word": frozenset({"on", "off"}), "free": frozenset()}}
-    words = vocabulary(TOOLS)["suggest_authorization_pattern"]
+    assert SMALL.vocabulary == {"word": {"on", "off"}, "free": set()}
+    words = next(tool for tool in TOOLS if tool.name == "suggest_authorization_pattern").vocabulary
     assert words["securityLevel"] == {"basic", "enhanced", "high"}
     assert words["workflowDescription"] == frozenset()
 

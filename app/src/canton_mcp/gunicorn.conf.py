@@ -6,10 +6,12 @@ would inherit, and no reload could ever replace it. ``canton-mcp serve`` adds ad
 
 import array
 import contextlib
+import errno
 import json
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -30,6 +32,7 @@ if "NOTIFY_SOCKET" in os.environ:
 _STORED_NAME = "listen"
 _CHECK_TIMEOUT_SEC = 60
 _WATCH_INTERVAL_SEC = 0.25
+_CLIENT_SILENCE_SEC = 15
 _HOT_RELOAD = os.environ.get("CANTON_HOT_RELOAD") == "true"  # `canton-mcp serve` writes it in this form
 
 if _HOT_RELOAD:  # two edits within one second must not meet a stale .pyc file
@@ -59,10 +62,51 @@ class Watcher(threading.Thread):
                     os.kill(self._master_pid, signal.SIGHUP)
 
 
+class ClientSocket(socket.socket):
+    """A client's connection that does not wait for a silent peer for ever.
+
+    gunicorn reads and writes without a limit, so a few clients that stop in the middle of a request would
+    keep every thread. The kernel's limit is used, since gunicorn resets the one of Python's sockets.
+    """
+
+    @classmethod
+    def of(cls, accepted: socket.socket, seconds: float) -> "ClientSocket":
+        """Take over an accepted connection; a single receive or send may last `seconds`."""
+        limit = struct.pack("@ll", int(seconds), int(seconds % 1 * 1_000_000))
+        taken = cls(accepted.family, accepted.type, accepted.proto, fileno=accepted.detach())
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+        return taken
+
+    def recv(self, *arguments: Any) -> bytes:
+        """What the client sends; silence counts as the end of it."""
+        try:
+            return super().recv(*arguments)
+        except BlockingIOError:
+            if self.getblocking():
+                return b""
+            raise
+
+    def sendall(self, *arguments: Any) -> None:
+        """Send everything; a client that takes nothing counts as gone."""
+        try:
+            super().sendall(*arguments)
+        except BlockingIOError:
+            if self.getblocking():
+                raise BrokenPipeError(errno.EPIPE, "the client takes no more") from None
+            raise
+
+
 class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     """A threaded worker that turns an application that does not load into one clear line."""
 
     loaded = False
+
+    def enqueue_req(self, conn: Any) -> None:
+        """Hand a connection that has something to say to a thread."""
+        if not isinstance(conn.sock, ClientSocket):
+            conn.sock = ClientSocket.of(conn.sock, _CLIENT_SILENCE_SEC)
+        super().enqueue_req(conn)
 
     def load_wsgi(self) -> None:
         """Load the application; with hot reload, do not give up but answer 503 until it is mended."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import re
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from canton_mcp.settings import Settings, SettingsError, release_id
+from canton_mcp.tables import aligned
 
 __all__ = [
     "Expectation",
@@ -61,6 +63,7 @@ class ServerState:
     """When the unit became active, ISO 8601 in UTC."""
     pid: int | None = None
     memory_bytes: int | None = None
+    """The unit's memory; where systemd does not measure it, that of its processes, shared pages divided."""
     restarts: int | None = None
     health: dict[str, Any] | None = None
     error: str | None = None
@@ -198,10 +201,7 @@ def as_table(states: Sequence[ServerState]) -> str:
         "STALE",
     )
     rows = [head, *(_row(state) for state in states)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    ]
+    lines = [aligned(rows)]
     for state in states:
         remarks = [*([state.error] if state.error else []), *state.stale]
         lines += [f"{state.port or _label(state)}: {remark}" for remark in remarks]
@@ -339,17 +339,45 @@ def _assignments(block: str) -> dict[str, str]:
 
 
 def _with_unit(state: ServerState, unit: Mapping[str, str]) -> ServerState:
+    pid = _number(unit.get("MainPID")) or None
     memory = _number(unit.get("MemoryCurrent"))
+    if memory is None or memory >= _NO_MEMORY:
+        memory = _memory_of_processes(pid) if pid else None
     return replace(
         state,
         unit=f"canton-mcp@{state.port}.service",
         active_state=unit.get("ActiveState"),
         sub_state=unit.get("SubState"),
         since=_since(unit.get("ActiveEnterTimestamp", "")),
-        pid=_number(unit.get("MainPID")) or None,
-        memory_bytes=memory if memory is not None and memory < _NO_MEMORY else None,
+        pid=pid,
+        memory_bytes=memory,
         restarts=_number(unit.get("NRestarts")),
     )
+
+
+def _memory_of_processes(pid: int) -> int | None:
+    """Bytes that a process and its descendants hold (proc(5)); None when they have gone meanwhile."""
+    amounts: list[int] = []
+    todo = [pid]
+    while todo:
+        process = Path("/proc", str(todo.pop()))
+        try:
+            todo += [
+                int(child) for task in process.glob("task/*/children") for child in task.read_text().split()
+            ]
+            amounts.append(_memory_of_process(process))
+        except (OSError, ValueError):
+            continue
+    return sum(amounts) if amounts else None
+
+
+def _memory_of_process(process: Path) -> int:
+    """Its proportional share of memory, or, where that may not be read, all that is resident."""
+    try:
+        rollup = (process / "smaps_rollup").read_text()
+        return next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:")) * 1024
+    except (OSError, StopIteration):
+        return int((process / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _number(text: str | None) -> int | None:

@@ -36,6 +36,7 @@ _MAX_STATEMENTS = 500
 _MAX_PARTIES = 200
 _MAX_BLOCK = 1000
 _MAX_DEPTH = 12
+_MAX_FOLLOWED = 16
 _COLLECT = frozenset(
     {"fromList", "toList", "singleton", "insert", "union", "concat", "dedup", "sort", "unions", "append"}
 )
@@ -168,7 +169,8 @@ def analyse(outline: Outline) -> dict[tuple[str, str], list[Action]]:
 
 def stakeholders(outline: Outline, template: Template, clauses: Iterable[Expr]) -> tuple[Atom, ...]:
     """Parties of clauses of a template, as paths over its own fields."""
-    return _united(parties(outline, clause.span, own_lookup(outline, template)) for clause in clauses)
+    lookup = own_lookup(outline, template)
+    return _united(parties(outline, clause.span, lookup) for clause in clauses)
 
 
 def own_lookup(outline: Outline, template: Template) -> Lookup:
@@ -185,8 +187,14 @@ def _record_lookup(
     active: tuple[str, ...],
 ) -> Lookup:
     """Names in a template's clauses, when `value` tells what each field holds."""
+    known: dict[str, tuple[Atom, ...] | None] = {}
 
     def lookup(path: str) -> tuple[Atom, ...] | None:
+        if path not in known:  # clauses that name each other, or the key, would cost their product
+            known[path] = resolve(path)
+        return known[path]
+
+    def resolve(path: str) -> tuple[Atom, ...] | None:
         if path in ("signatory this", "observer this"):
             if path in active:
                 return None
@@ -307,7 +315,8 @@ class _ChoiceReader:
         self._created: dict[str, Record] = {}
         self._types: dict[str, str] = {entry.name: entry.type for entry in template.fields}
         self._types |= {entry.name: entry.type for entry in choice.parameters}
-        self._resolving: set[str] = set()
+        self._resolved: dict[str, tuple[Atom, ...] | None] = {}
+        self._following = 0
         self._names()
 
     def actions(self, budget: int) -> list[Action]:
@@ -394,7 +403,25 @@ class _ChoiceReader:
             self._locals.update(names)
 
     def _lookup(self, path: str) -> tuple[Atom, ...] | None:
-        """Parties of a path in the choice body."""
+        """Parties of a path in the choice body.
+
+        Each path is followed once, and names that stand for names only so far: a name that is used twice
+        by the next one, and so on, would double the work at every step. What leads to itself stays local.
+        """
+        local = (Atom(f"{path} (local)", "local"),)
+        if path in self._resolved:
+            return self._resolved[path]
+        if self._following >= _MAX_FOLLOWED:
+            return local
+        self._resolved[path] = local
+        self._following += 1
+        try:
+            self._resolved[path] = self._follow(path)
+        finally:
+            self._following -= 1
+        return self._resolved[path]
+
+    def _follow(self, path: str) -> tuple[Atom, ...] | None:
         if path in ("signatory this", "observer this"):
             return own_lookup(self._outline, self._template)(path)
         if path.startswith(("signatory ", "observer ")):
@@ -420,15 +447,9 @@ class _ChoiceReader:
         return _path(name, rest, self._choice.parameters, "argument", "arg." if hides_field else "")
 
     def _alias(self, name: str, rest: str) -> tuple[Atom, ...]:
-        if name in self._resolving:
-            return (Atom(f"{name} (local)", "local"),)
-        self._resolving.add(name)
-        try:
-            atoms = parties(self._outline, self._aliases[name], self._lookup)
-        finally:
-            self._resolving.discard(name)
         if not rest:
-            return atoms
+            return parties(self._outline, self._aliases[name], self._lookup)
+        atoms = self._lookup(name) or ()
         if len(atoms) == 1 and atoms[0].origin != "opaque":
             return (replace(atoms[0], text=f"{atoms[0].text}.{rest}", many=False),)
         return (Atom(f"{name}.{rest} (local)", "local"),)
@@ -463,7 +484,7 @@ class _ChoiceReader:
 
     # records --------------------------------------------------------------------------------
 
-    def _record(self, start: int, end: int) -> Record:
+    def _record(self, start: int, end: int, followed: int = 0) -> Record:
         """The record expression at `start`: what a create gets as its argument."""
         named: str | None = None
         while start < end and self._tokens[start].text in ("$", "@"):
@@ -498,15 +519,10 @@ class _ChoiceReader:
             template = self._base_template(head.text) or self._outline.template(named or "")
             plain = after > start + 1 or start + 1 >= end or self._tokens[start + 1].first
             if head.text in self._aliases and not bindings:
-                return self._record(*self._aliases[head.text]) if self._enter(head.text) else Record(None)
+                span = self._aliases[head.text]
+                return self._record(*span, followed + 1) if followed < _MAX_FOLLOWED else Record(None)
             return Record(template, bindings, head.text, wildcard, readable=plain)
         return Record(None, readable=False)
-
-    def _enter(self, name: str) -> bool:
-        # An alias that leads to itself is no record.
-        span = self._aliases.pop(name)
-        self._aliases[name] = span
-        return not any(self._tokens[index].text == name for index in range(*span))
 
     def _record_end(self, start: int, end: int) -> int:
         """The record syntax must follow its head at once; another `with` on the way belongs to something else."""

@@ -24,6 +24,17 @@ _TOKEN = re.compile(
     """,
     re.X,
 )
+_KINDS: dict[str, Kind | None] = {
+    "space": None,
+    "comment": None,
+    "string": "string",
+    "char": "string",
+    "con": "con",
+    "var": "var",
+    "number": "number",
+    "punct": "punct",
+    "op": "op",
+}
 _CPP = re.compile(r"#(?:if|ifdef|ifndef|else|elif|endif|define|undef|include)\b[^\n]*")
 _NESTED = re.compile(r"\{-|-\}")
 _MAX_UNCLOSED = 5
@@ -133,21 +144,7 @@ def _next(text: str, position: int, column: int) -> tuple[Kind | None, int, str 
         # No-break spaces and the like come with pasted code.
         known = character.isspace() or character == "\ufeff"
         return None, position + 1, None if known else f"unexpected character {character!r}"
-    match found.lastgroup:
-        case "space" | "comment":
-            return None, found.end(), None
-        case "char" | "string":
-            return "string", found.end(), None
-        case "con":
-            return "con", found.end(), None
-        case "var":
-            return "var", found.end(), None
-        case "number":
-            return "number", found.end(), None
-        case "punct":
-            return "punct", found.end(), None
-        case _:
-            return "op", found.end(), None
+    return _KINDS[found.lastgroup or ""], found.end(), None
 
 
 def _comment_end(text: str, position: int) -> int | None:

@@ -10,11 +10,13 @@ import socket
 import struct
 import sys
 import time
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, TextIO
 
 from canton_mcp.dcap.message import DEFAULT_PORT, HARD_LIMIT, MAX_EXEC_MS, clean_text
+from canton_mcp.tables import aligned, percentile
 
 Reason = Literal[
     "oversize", "not_utf8", "not_json", "not_object", "version", "type", "missing_field", "bad_field"
@@ -23,6 +25,8 @@ Reason = Literal[
 _RECEIVE_BUFFER = 4 * 1024 * 1024
 _POLL_SECONDS = 0.25
 _SID_MAX = 64
+_MAX_TIMES = 10_000
+"""Per server id; percentiles are of the latest ones."""
 _AGENT_TYPES = frozenset({"usage_receipt", "composite_capability", "composite_receipt"})
 
 
@@ -96,7 +100,7 @@ class _Sender:
     messages: int = 0
     calls: int = 0
     failed: int = 0
-    times: list[float] = field(default_factory=list)
+    times: deque[float] = field(default_factory=lambda: deque(maxlen=_MAX_TIMES))
     seen: dict[str, list[int]] = field(default_factory=dict)
 
     def add(self, message: dict[str, Any]) -> None:
@@ -154,6 +158,8 @@ def run(
                 break
     except KeyboardInterrupt:
         pass
+    except BrokenPipeError:  # whoever read the output has left, which is no fault of the address
+        raise
     except (OSError, OverflowError) as error:
         why = getattr(error, "strerror", None) or str(error)
         hint = (
@@ -290,24 +296,15 @@ def _summary(senders: dict[str, _Sender], rejected: dict[str, int]) -> str:
                 str(sender.calls),
                 str(sender.failed),
                 sender.lost(),
-                _percentile(sender.times, 50),
-                _percentile(sender.times, 95),
+                _milliseconds(percentile(sender.times, 50)),
+                _milliseconds(percentile(sender.times, 95)),
             )
         )
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = [
-        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(widths[i]) for i, cell in enumerate(row) if i)])
-        for row in rows
-    ]
-    if not senders:
-        lines = ["No messages received"]
+    lines = [aligned(rows, right=range(1, len(rows[0]))) if senders else "No messages received"]
     if rejected:
         lines.append("rejected: " + ", ".join(f"{reason} {n}" for reason, n in sorted(rejected.items())))
     return "\n".join(lines)
 
 
-def _percentile(values: list[float], percent: int) -> str:
-    if not values:
-        return "-"
-    ordered = sorted(values)
-    return f"{ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]:.1f}"
+def _milliseconds(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -44,7 +43,8 @@ MAX_BATCH: Final = 100
 _LIST_TTL_MS: Final = 60_000
 _JSON: Final = {"Content-Type": "application/json"}
 
-Handler = Callable[["_Exchange"], mcp_types.Result]
+Handler = Callable[["_Exchange"], bytes]
+"""Returns the encoded result in the form of the exchange's era."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,7 @@ class Dispatcher:
         self._server_info_wire = server_info.model_dump(mode="json", by_alias=True, exclude_none=True)
         self._tools = tools
         self._instructions = instructions
+        self._constant: dict[tuple[str, type[Era]], bytes] = {}
         shared: dict[str, Handler] = {"tools/list": self._list_tools, "tools/call": self._call_tool}
         self._legacy: dict[str, Handler] = {"initialize": self._initialize, "ping": self._ping, **shared}
         self._modern: dict[str, Handler] = {"server/discover": self._discover, **shared}
@@ -117,7 +118,7 @@ class Dispatcher:
             result = self._answer(_Exchange(message, era, headers))
         except RpcError as error:
             return _error_reply(message.id, error, era.status(error.code))
-        return Reply(200, _JSON, jsonrpc.encode(result))
+        return Reply(200, _JSON, result)
 
     def _batch(self, values: list[Any], headers: Mapping[str, str]) -> Reply:
         """A JSON-RPC batch, which 2025-03-26 alone knows."""
@@ -126,9 +127,9 @@ class Dispatcher:
         if not 0 < len(values) <= MAX_BATCH:
             raise RpcError(INVALID_REQUEST, f"A batch holds 1 to {MAX_BATCH} messages")
         answers = [answer for value in values if (answer := self._batch_item(value, headers)) is not None]
-        return Reply(200, _JSON, jsonrpc.encode(answers)) if answers else Reply(202)
+        return Reply(200, _JSON, jsonrpc.batch_body(answers)) if answers else Reply(202)
 
-    def _batch_item(self, value: Any, headers: Mapping[str, str]) -> dict[str, Any] | None:
+    def _batch_item(self, value: Any, headers: Mapping[str, str]) -> bytes | None:
         identifier: jsonrpc.RequestId | None = None
         try:
             message = jsonrpc.read_message(value)
@@ -142,8 +143,8 @@ class Dispatcher:
         except RpcError as error:
             return jsonrpc.error_body(identifier, error)
 
-    def _answer(self, exchange: _Exchange) -> dict[str, Any]:
-        """The response object for a request; the result takes its era's form last."""
+    def _answer(self, exchange: _Exchange) -> bytes:
+        """The encoded response object for a request."""
         message, era = exchange.message, exchange.era
         assert message.id is not None
         era.check(message, exchange.headers)
@@ -152,31 +153,45 @@ class Dispatcher:
         if handler is None:
             raise RpcError(METHOD_NOT_FOUND, "Method not found")
         try:
-            wire = era.shape(handler(exchange), self._server_info_wire)
+            result = handler(exchange)
         except RpcError:
             raise
         except Exception:
             log.exception("Unexpected failure in %s", message.method)
             raise RpcError(INTERNAL_ERROR, "Internal error") from None
-        return jsonrpc.result_body(message.id, wire)
+        return jsonrpc.result_body(message.id, result)
 
-    def _initialize(self, exchange: _Exchange) -> mcp_types.Result:
+    def _encoded(self, era: Era, result: mcp_types.Result) -> bytes:
+        return jsonrpc.encode(era.shape(result, self._server_info_wire))
+
+    def _encoded_once(self, exchange: _Exchange, build: Callable[[], mcp_types.Result]) -> bytes:
+        """An answer that no request changes: encoded for the first one, kept for the others of its era."""
+        key = exchange.message.method, type(exchange.era)
+        if key not in self._constant:
+            self._constant[key] = self._encoded(exchange.era, build())
+        return self._constant[key]
+
+    def _initialize(self, exchange: _Exchange) -> bytes:
         try:
             sent = exchange.message.arguments
             params = mcp_types.InitializeRequestParams.model_validate(sent, by_name=False)
         except ValidationError as error:
             raise RpcError(INVALID_PARAMS, f"initialize: {explain(error)}") from None
-        return mcp_types.InitializeResult(
+        result = mcp_types.InitializeResult(
             protocol_version=negotiate(params.protocol_version),
             capabilities=_capabilities(),
             server_info=self._server_info,
             instructions=self._instructions,
         )
+        return self._encoded(exchange.era, result)
 
-    def _ping(self, exchange: _Exchange) -> mcp_types.Result:
-        return mcp_types.EmptyResult()
+    def _ping(self, exchange: _Exchange) -> bytes:
+        return self._encoded(exchange.era, mcp_types.EmptyResult())
 
-    def _discover(self, exchange: _Exchange) -> mcp_types.Result:
+    def _discover(self, exchange: _Exchange) -> bytes:
+        return self._encoded_once(exchange, self._discovery)
+
+    def _discovery(self) -> mcp_types.DiscoverResult:
         return mcp_types.DiscoverResult(
             supported_versions=list(SERVED_VERSIONS),
             capabilities=_capabilities(),
@@ -185,14 +200,17 @@ class Dispatcher:
             cache_scope="public",
         )
 
-    def _list_tools(self, exchange: _Exchange) -> mcp_types.Result:
+    def _list_tools(self, exchange: _Exchange) -> bytes:
         if "cursor" in exchange.message.arguments:  # the list is one page, so no cursor was ever handed out
             raise RpcError(INVALID_PARAMS, "Unknown cursor")
+        return self._encoded_once(exchange, self._tool_list)
+
+    def _tool_list(self) -> mcp_types.ListToolsResult:
         return mcp_types.ListToolsResult(
             tools=list(self._tools.list_tools()), ttl_ms=_LIST_TTL_MS, cache_scope="public"
         )
 
-    def _call_tool(self, exchange: _Exchange) -> mcp_types.Result:
+    def _call_tool(self, exchange: _Exchange) -> bytes:
         params = exchange.message.arguments
         name, arguments = params.get("name"), params.get("arguments")
         if not isinstance(name, str):
@@ -211,7 +229,7 @@ class Dispatcher:
         except Exception:
             log.exception("Tool %s raised", name)
             outcome = ToolOutcome("The tool failed because of an internal error.", is_error=True)
-        return _call_result(outcome)
+        return self._encoded(exchange.era, _call_result(outcome))
 
 
 def _capabilities() -> mcp_types.ServerCapabilities:
@@ -222,7 +240,7 @@ def _call_result(outcome: ToolOutcome) -> mcp_types.CallToolResult:
     """Readable text first, then the structured result once as JSON text and once as an object."""
     texts = [outcome.text]
     if outcome.structured is not None:
-        texts.append(json.dumps(outcome.structured, ensure_ascii=False, separators=(",", ":")))
+        texts.append(jsonrpc.encode(outcome.structured).decode("utf-8"))
     return mcp_types.CallToolResult(
         content=[mcp_types.TextContent(type="text", text=text) for text in texts],
         structured_content=outcome.structured,
@@ -250,4 +268,4 @@ def _accepts_json(accept: str | None) -> bool:
 
 
 def _error_reply(identifier: jsonrpc.RequestId | None, error: RpcError, status: int) -> Reply:
-    return Reply(status, _JSON, jsonrpc.encode(jsonrpc.error_body(identifier, error)))
+    return Reply(status, _JSON, jsonrpc.error_body(identifier, error))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,7 @@ __all__ = [
     "Peer",
     "RequestId",
     "RpcError",
+    "batch_body",
     "encode",
     "error_body",
     "parse",
@@ -123,17 +124,22 @@ def read_message(value: Any) -> Message | Peer:
     return Message(method, value.get("params"), identifier)
 
 
-def result_body(identifier: RequestId, result: Mapping[str, Any]) -> dict[str, Any]:
-    """A response object."""
-    return {"jsonrpc": "2.0", "id": identifier, "result": result}
+def result_body(identifier: RequestId, result: bytes) -> bytes:
+    """An encoded response object around a result that is encoded already."""
+    return b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (encode(identifier), result)
 
 
-def error_body(identifier: RequestId | None, error: RpcError) -> dict[str, Any]:
-    """An error response object; the id is null only when the request's id could not be read."""
+def error_body(identifier: RequestId | None, error: RpcError) -> bytes:
+    """An encoded error response object; the id is null only when the request's id could not be read."""
     detail: dict[str, Any] = {"code": error.code, "message": error.message}
     if error.data is not None:
         detail["data"] = error.data
-    return {"jsonrpc": "2.0", "id": identifier, "error": detail}
+    return encode({"jsonrpc": "2.0", "id": identifier, "error": detail})
+
+
+def batch_body(answers: Sequence[bytes]) -> bytes:
+    """Encoded response objects as one encoded batch."""
+    return b"[%b]" % b",".join(answers)
 
 
 def encode(value: Any) -> bytes:

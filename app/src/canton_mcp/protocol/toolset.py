@@ -42,7 +42,7 @@ class ToolSet(Protocol):
     """The tools of a server."""
 
     def list_tools(self) -> Sequence[mcp_types.Tool]:
-        """All tools, always in the same order."""
+        """All tools; the same answer for as long as the server runs."""
         ...
 
     def call_tool(self, name: str, arguments: dict[str, Any], call: Call) -> ToolOutcome:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import importlib.metadata
 import json
 import re
 import time
@@ -14,6 +13,8 @@ from urllib.parse import urlsplit
 
 import requests
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, ReadTimeoutError
+
+from canton_mcp import __version__
 
 PROTOCOL_VERSION = "2026-07-28"
 CALLER_ID = "canton-mcp-tester"
@@ -126,7 +127,7 @@ class Server:
             "Connection": "close",
             "MCP-Protocol-Version": PROTOCOL_VERSION,
             "Mcp-Method": method,
-            "User-Agent": f"{CALLER_ID}/{_version()}",
+            "User-Agent": f"{CALLER_ID}/{__version__}",
             "X-Caller-ID": CALLER_ID,
         }
         if name is not None:
@@ -158,15 +159,8 @@ def _request_meta() -> dict[str, Any]:
     return {
         f"{_META}protocolVersion": PROTOCOL_VERSION,
         f"{_META}clientCapabilities": {},
-        f"{_META}clientInfo": {"name": CALLER_ID, "version": _version()},
+        f"{_META}clientInfo": {"name": CALLER_ID, "version": __version__},
     }
-
-
-def _version() -> str:
-    try:
-        return importlib.metadata.version("canton-mcp")
-    except importlib.metadata.PackageNotFoundError:
-        return "0"
 
 
 def _header_value(text: str) -> str:

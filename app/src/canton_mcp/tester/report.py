@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import math
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+
+from canton_mcp.tables import aligned, percentile
+
+_MAX_TIMES = 10_000
+"""A tester may run for months, so only the latest times count."""
 
 
 @dataclass
 class Tally:
-    """Outcomes of the calls to one server; times in milliseconds, of answered calls only."""
+    """Outcomes of the calls to one server; times in milliseconds, of the latest answered calls only."""
 
     ok: int = 0
     tool_errors: int = 0
     failures: int = 0
-    times_ms: list[float] = field(default_factory=list)
+    times_ms: deque[float] = field(default_factory=lambda: deque(maxlen=_MAX_TIMES))
 
     @property
     def calls(self) -> int:
@@ -22,34 +27,19 @@ class Tally:
         return self.ok + self.tool_errors + self.failures
 
 
-def percentile(values: Sequence[float], percent: float) -> float | None:
-    """Nearest-rank percentile, None without values."""
-    if not values:
-        return None
-    ordered = sorted(values)
-    return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
-
-
 def summary(rows: Sequence[tuple[str, str, Tally]]) -> str:
     """Table of (name, URL, tally) by server, with a total line."""
-    total = Tally()
-    for _, _, tally in rows:
-        total.ok += tally.ok
-        total.tool_errors += tally.tool_errors
-        total.failures += tally.failures
-        total.times_ms += tally.times_ms
+    tallies = [tally for _, _, tally in rows]
+    total = Tally(
+        ok=sum(tally.ok for tally in tallies),
+        tool_errors=sum(tally.tool_errors for tally in tallies),
+        failures=sum(tally.failures for tally in tallies),
+        times_ms=deque(time for tally in tallies for time in tally.times_ms),
+    )
     header = ("SERVER", "CALLS", "OK", "TOOL ERRORS", "FAILURES", "SHARE", "P50 MS", "P95 MS", "URL")
     lines = [header, *(_row(name, url, tally, total.calls) for name, url, tally in rows)]
     lines.append(_row("TOTAL", "", total, total.calls))
-    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
-    last = len(header) - 1
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if column in (0, last) else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    )
+    return aligned(lines, right=range(1, len(header) - 1))
 
 
 def _row(name: str, url: str, tally: Tally, all_calls: int) -> tuple[str, ...]:

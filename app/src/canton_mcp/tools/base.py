@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -75,8 +75,17 @@ class Tool:
     @property
     def vocabulary(self) -> dict[str, frozenset[str]]:
         """Argument names, each with its enumerated values: what telemetry may tell as it is."""
-        properties = self.input_schema["properties"]
-        return {name: frozenset(entry.get("enum", ())) for name, entry in properties.items()}
+        schema = self.input_schema
+        definitions = schema.get("$defs", {})
+        return {name: frozenset(_words(entry, definitions)) for name, entry in schema["properties"].items()}
+
+
+def _words(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Iterator[str]:
+    yield from (word for word in schema.get("enum", ()) if isinstance(word, str))
+    for choice in schema.get("anyOf", ()):
+        yield from _words(choice, definitions)
+    if "$ref" in schema:
+        yield from _words(definitions[schema["$ref"].rpartition("/")[2]], definitions)
 
 
 class _Untitled(GenerateJsonSchema):

@@ -21,7 +21,7 @@ from canton_mcp.dcap import Emitter
 from canton_mcp.protocol import MAX_BODY_BYTES, Dispatcher, Reply
 from canton_mcp.settings import Settings, release_id
 from canton_mcp.tools import TOOLS
-from canton_mcp.web.calls import ToolRunner, vocabulary
+from canton_mcp.web.calls import ToolRunner
 
 __all__ = ["Server", "create_app"]
 
@@ -91,7 +91,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     server = _server(chosen)
     app = Flask("canton_mcp", static_folder=None)
     app.extensions["canton_mcp"] = server
-    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    # A body without a length is cut at this number without a word, so the dispatcher must see one byte too many.
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES + 1
     _add_routes(app, server)
     return app
 
@@ -103,7 +104,7 @@ def _server(settings: Settings) -> Server:
         settings.dcap_port,
         enabled=settings.dcap_enabled,
         default_caller=settings.dcap_default_caller,
-        vocabulary=vocabulary(TOOLS),
+        vocabulary={tool.name: tool.vocabulary for tool in TOOLS},
     )
     runner = ToolRunner(TOOLS, emitter)
     identity = mcp_types.Implementation(

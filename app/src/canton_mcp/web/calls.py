@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from canton_mcp.dcap import Emitter
 from canton_mcp.protocol import Call, InvalidArguments, ToolOutcome, UnknownTool, explain
 from canton_mcp.tools import Tool
 
-__all__ = ["CallCounts", "ToolRunner", "vocabulary"]
+__all__ = ["CallCounts", "ToolRunner"]
 
 log = logging.getLogger(__name__)
 
@@ -110,25 +110,6 @@ class ToolRunner:
         with self._lock:
             before = self._counts
             self._counts = CallCounts(before.total + 1, before.ok + ok, before.tool_errors + (not ok))
-
-
-def vocabulary(tools: Sequence[Tool]) -> dict[str, dict[str, frozenset[str]]]:
-    """For each tool its arguments, and for each argument the words its schema enumerates."""
-    return {tool.name: _words(tool.params.model_json_schema(by_alias=True)) for tool in tools}
-
-
-def _words(schema: Mapping[str, Any]) -> dict[str, frozenset[str]]:
-    definitions = schema.get("$defs", {})
-    properties = schema.get("properties", {})
-    return {name: frozenset(_enumerated(item, definitions)) for name, item in properties.items()}
-
-
-def _enumerated(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Iterator[str]:
-    yield from (word for word in schema.get("enum", ()) if isinstance(word, str))
-    for choice in schema.get("anyOf", ()):
-        yield from _enumerated(choice, definitions)
-    if "$ref" in schema:
-        yield from _enumerated(definitions[schema["$ref"].rpartition("/")[2]], definitions)
 
 
 def _describe(tool: Tool) -> mcp_types.Tool:
