@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -19,7 +20,7 @@ module: canton_release_bundle
 short_description: Build the application wheel and a wheelhouse for a node's interpreter, as one archive
 description:
   - The release id is the version and a digest of the source, so the same input is the same release everywhere.
-  - Archives are kept in C(cache); an archive that is there already is used as it is.
+  - The newest archives are kept in C(cache); one that is there already is used as it is.
   - In check mode it tells the id and builds nothing.
 options:
   source: {description: Directory of the application, with pyproject.toml and requirements.lock., type: path, required: true}
@@ -34,6 +35,7 @@ id: {description: The release id., type: str, returned: always}
 archive: {description: Path of the archive on the controller., type: str, returned: always}
 """
 
+KEEP = 5
 # manylinux tags that a node with glibc 2.36 or later takes; pip wants each one named.
 GLIBC = (17, 28, 34)
 
@@ -109,6 +111,13 @@ def build(source: Path, archive: Path, python: str, machine: str) -> None:
         draft.rename(archive)
 
 
+def tidy(cache: Path, kind: str) -> None:
+    """Keep the newest archives and wheelhouses for one kind of node."""
+    for pattern, keep in ((f"canton-mcp-*-{kind}.tar.gz", KEEP), (f"wheels-*-{kind}", 1)):
+        for old in sorted(cache.glob(pattern), key=lambda path: path.stat().st_mtime, reverse=True)[keep:]:
+            shutil.rmtree(old) if old.is_dir() else old.unlink()
+
+
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
@@ -130,6 +139,7 @@ def main() -> None:
                 fcntl.flock(lock, fcntl.LOCK_EX)  # several nodes of one kind ask at the same time
                 if not archive.exists():
                     build(source, archive, python, machine)
+                    tidy(cache, f"py{python}-{machine}")
     except (BundleError, OSError) as error:
         module.fail_json(msg=str(error))
     # The cache is the controller's own affair: no node has changed yet.
