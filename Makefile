@@ -20,10 +20,12 @@ up: deps $(VENV)/.ready ## from a fresh clone to three balanced servers on a lab
 	@tests/lab/next-steps $(INVENTORY)
 
 status: $(VENV)/.ready ## one table: servers, balancer, tester
+	@test -f $(INVENTORY)/hosts.yml || { echo "No lab runs; make up starts one." >&2; exit 1; }
 	@$(PLAY) playbooks/status.yml
 
 down: ## remove the lab and all that belongs to it
 	@$(LABCTL) down $(LAB)
+	@rm -f $(INVENTORY)/hosts.yml
 
 check: testdeps $(VENV)/.ready ## the quick proof: style, types, unit tests
 	@$(MAKE) --no-print-directory -j2 --output-sync=target lint unit

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+NO_ANSWER = "no answer"
 _AB_FIELDS = {
     "requests": r"Complete requests:\s+(\d+)",
     "failed": r"Failed requests:\s+(\d+)",
@@ -36,17 +37,25 @@ def report_probes(hosts: Sequence[str], hostvars: Mapping[str, Any]) -> dict[str
 
 
 def report_rotations(hosts: Sequence[str], hostvars: Mapping[str, Any], backend: str) -> list[dict[str, str]]:
-    """Per balancer that answers, the status of every server of a backend, from HAProxy's statistics in CSV."""
-    answers = [(hostvars[host].get("canton_statistics") or {}).get("content") for host in hosts]
-    tables = [csv.DictReader(io.StringIO(answer.lstrip("# "))) for answer in answers if answer]
+    """Per balancer, the status of every server of a backend, from HAProxy's statistics in CSV.
+
+    A balancer that does not answer has one entry, ``{"": "no answer"}``.
+    """
     return [
-        {
-            row["svname"]: row["status"]
-            for row in table
-            if row["pxname"] == backend and row["svname"] != "BACKEND"
-        }
-        for table in tables
+        _rotation_of((hostvars[host].get("canton_statistics") or {}).get("content"), backend)
+        for host in hosts
     ]
+
+
+def _rotation_of(answer: str | None, backend: str) -> dict[str, str]:
+    if not answer:
+        return {"": NO_ANSWER}
+    table = csv.DictReader(io.StringIO(answer.lstrip("# ")))
+    return {
+        row["svname"]: row["status"]
+        for row in table
+        if row["pxname"] == backend and row["svname"] != "BACKEND"
+    }
 
 
 def _services(stdout: str) -> list[dict[str, str]]:
@@ -61,8 +70,12 @@ def report_status(
     fleet: Sequence[Mapping[str, Any]],
     probes: Mapping[str, Sequence[Mapping[str, Any]]],
     rotations: Sequence[Mapping[str, str]],
+    asked: Sequence[str] | None = None,
 ) -> list[dict[str, Any]]:
-    """One row per server: what systemd, the server itself and every balancer say of it."""
+    """One row per server: what systemd, the server itself and every balancer say of it.
+
+    ``asked`` are the hosts that this run is about, all of them by default.
+    """
     rows = []
     for server in fleet:
         probed = {row["port"]: row for row in probes.get(server["host"], [])}.get(server["port"], {})
@@ -73,7 +86,9 @@ def report_status(
                 "host": server["host"],
                 "url": server["url"],
                 "unit": _unit(probed.get("active_state"), probed.get("sub_state")),
-                "health": _health(probed),
+                "health": "not asked"
+                if asked is not None and server["host"] not in asked
+                else _health(probed),
                 "release": health.get("release"),
                 "since": _since(probed.get("since")),
                 "memory": _memory(probed.get("memory_bytes")),
@@ -162,6 +177,8 @@ def _unit(active: Any, sub: Any) -> str:
 
 
 def _health(probed: Mapping[str, Any]) -> str:
+    if not probed:
+        return "DOWN: not installed, or out of reach"
     if not probed.get("health"):
         return f"DOWN: {probed.get('error') or 'no answer'}"
     state = "draining" if probed["health"].get("draining") else probed["health"].get("status", "unknown")
@@ -179,8 +196,8 @@ def _memory(value: Any) -> str | None:
 
 
 def _rotation(server: str, rotations: Sequence[Mapping[str, str]]) -> str:
-    states = [rotation.get(server, "absent") for rotation in rotations]
-    if not states:
+    states = [rotation.get(server) or rotation.get("", "absent") for rotation in rotations]
+    if set(states) <= {NO_ANSWER}:
         return "no balancer answers"
     up = sum(state.startswith("UP") for state in states)
     return "yes" if up == len(states) else f"{up} of {len(states)}: {', '.join(sorted(set(states)))}"

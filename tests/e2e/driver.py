@@ -80,6 +80,20 @@ def until(condition: Callable[[], Any], what: str, seconds: float = 30) -> Any:
     raise AssertionError(f"{what} did not come true within {seconds:g} s")
 
 
+def legacy_call(
+    session: requests.Session, url: str, tool: str, arguments: dict[str, Any]
+) -> requests.Response:
+    """One tools/call of the handshake era on a kept connection: nothing tells a balancer that it may be repeated."""
+    body = {
+        "jsonrpc": "2.0",
+        "id": 1,
+        "method": "tools/call",
+        "params": {"name": tool, "arguments": arguments},
+    }
+    headers = {"Accept": "application/json, text/event-stream", "MCP-Protocol-Version": "2025-11-25"}
+    return session.post(url, json=body, headers=headers, timeout=20)
+
+
 def call(url: str, tool: str, arguments: dict[str, Any], **kwargs: Any) -> requests.Response:
     """One tools/call of the modern era."""
     meta = {
@@ -106,6 +120,7 @@ class Listener:
 
     def __init__(self, address: str) -> None:
         self.messages: list[dict[str, Any]] = []
+        self.largest = 0
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind((address, 0))
         self._socket.settimeout(0.2)
@@ -120,7 +135,7 @@ class Listener:
                 datagram = self._socket.recv(65535)
             except TimeoutError:
                 continue
-            assert len(datagram) <= 1472
+            self.largest = max(self.largest, len(datagram))
             self.messages.append(json.loads(datagram))
 
     def close(self) -> None:
@@ -131,17 +146,23 @@ class Listener:
 
 @dataclass
 class Load:
-    """Steady requests from several clients; counts what was answered and keeps what was not."""
+    """Steady requests from several clients; counts what was answered and keeps what was not.
+
+    Clients of the modern era connect for each call, and the balancer may repeat it. Those of the legacy era keep
+    their connection, and nothing may be repeated.
+    """
 
     url: str
-    clients: int = 4
+    modern: int = 2
+    legacy: int = 2
     answered: int = 0
     failures: list[str] = field(default_factory=list)
 
     def __enter__(self) -> Load:
         self._stop = threading.Event()
         self._lock = threading.Lock()
-        self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(self.clients)]
+        eras = [True] * self.modern + [False] * self.legacy
+        self._threads = [threading.Thread(target=self._run, args=(era,), daemon=True) for era in eras]
         for thread in self._threads:
             thread.start()
         until(lambda: self.answered > 20, f"load on {self.url}")
@@ -152,10 +173,11 @@ class Load:
         for thread in self._threads:
             thread.join()
 
-    def _run(self) -> None:
+    def _run(self, modern: bool) -> None:
+        tool, session = "validate_daml_business_logic", requests.Session()
         while not self._stop.is_set():
             try:
-                answer = call(self.url, "validate_daml_business_logic", GOOD)
+                answer = call(self.url, tool, GOOD) if modern else legacy_call(session, self.url, tool, GOOD)
                 problem = (
                     None
                     if answer.ok and "result" in answer.json()
@@ -165,7 +187,7 @@ class Load:
                 problem = repr(error)
             with self._lock:
                 if problem:
-                    self.failures.append(problem)
+                    self.failures.append(f"{'modern' if modern else 'legacy'}: {problem}")
                 else:
                     self.answered += 1
             self._stop.wait(0.05)

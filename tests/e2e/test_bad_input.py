@@ -86,6 +86,22 @@ CASES = {
         {"mcp_server_threads": 0},
         "mcp_server_threads: 0 is not a number of threads; use one from 1 to 512",
     ),
+    "misspelt setting": (
+        {"mcp_server_cuont": 4},
+        "mcp_server_cuont: is not a setting; did you mean 'mcp_server_count'?",
+    ),
+    "memory of all servers": (
+        {"mcp_server_memory_max": "lots"},
+        "mcp_server_memory_max 'lots' is not valid; use a systemd size such as 512M",
+    ),
+    "fewer tasks than threads": (
+        {"mcp_server_threads": 100},
+        "mcp_server_tasks_max: 64 is too few for 100 threads; use 116 or more",
+    ),
+    "a variable of the role": (
+        {"mcp_server_environment": {"CANTON_MCP_BIND": "127.0.0.1"}},
+        "mcp_server_environment: CANTON_MCP_BIND is set by the role; use mcp_server_bind or mcp_server_threads, or remove it",
+    ),
     "limit": (
         {"mcp_servers": [{"port": 7284, "memory_max": "lots"}]},
         "a: mcp_servers, port 7284: memory_max 'lots' is not valid; use a systemd size such as 512M",
@@ -122,6 +138,21 @@ def test_ids_are_unique_over_all_machines(tmp_path: Path) -> None:
     run = site(tmp_path, {"a": server, "b": server}, {})
     assert run.status != 0
     assert "dcap_server_id 'same' is declared 2 times (a:7284, b:7284)" in run.output
+
+
+def test_a_misspelt_group(tmp_path: Path) -> None:
+    path = tmp_path / "hosts.yml"
+    host = {"hosts": {"a": {"ansible_connection": "local"}}}
+    path.write_text(json.dumps({"all": {"children": {"mcp_hosts": host, "load_balancer": host}}}))
+    run = play(path, "site.yml")
+    assert run.status != 0
+    expected = "group load_balancer: is not one of mcp_hosts, load_balancers, testers, monitors; did you mean 'load_balancers'?"
+    assert expected in run.output
+
+
+def test_an_inventory_that_is_not_there(tmp_path: Path) -> None:
+    run = play(tmp_path / "nothere", "site.yml")
+    assert run.status != 0 and "PLAY [" not in run.output
 
 
 def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ def test_a_dry_run_on_a_bare_node_tells_what_will_happen(fleet: Fleet) -> None:
     output = fleet.bare_check.ok().output
     assert fleet.bare_check.changed > 0
     assert "+canton-mcp@7286.service: started" in output
-    assert "haproxy and socat would be installed" in output
+    assert "haproxy would be installed" in output
     assert '+DCAP_SERVER_ID="canton-mcp-3"' in output
     assert re.search(r"server canton-mcp-2 [0-9.]+:7285", output)
 
@@ -58,6 +58,8 @@ def test_a_second_run_changes_nothing_and_restarts_nothing(fleet: Fleet) -> None
     pids = fleet.pids()
     run = fleet.site().ok()
     assert run.changed == 0, run.output
+    dry = fleet.site("--check", "--diff").ok()
+    assert dry.changed == 0, dry.output
     assert fleet.pids() == pids
 
 
@@ -71,6 +73,7 @@ def test_every_server_has_an_identity_of_its_own_on_the_wire(fleet: Fleet) -> No
     until(lambda: len(fleet.dcap.messages) >= 6, "six DCAP messages")
     seen = [(message["sid"], message["success"]) for message in fleet.dcap.messages]
     assert sorted(seen) == sorted((sid, success) for sid in IDS for success in (True, False))
+    assert 0 < fleet.dcap.largest <= 1472
     for message in fleet.dcap.messages:
         assert (message["v"], message["t"], message["tool"]) == (
             2,
@@ -154,7 +157,7 @@ def test_a_new_setting_restarts_every_server_and_loses_no_request(fleet: Fleet) 
 
 
 def test_a_killed_server_costs_no_call_that_may_be_repeated(fleet: Fleet) -> None:
-    with Load(fleet.url(BALANCER, "/mcp")) as load:
+    with Load(fleet.url(BALANCER, "/mcp"), legacy=0) as load:
         for port in PORTS:
             fleet.node.run("systemctl", "kill", "--signal=KILL", f"canton-mcp@{port}")
             until(lambda port=port: fleet.health(port), f"{port} back by itself")
@@ -173,7 +176,7 @@ def test_control_of_single_servers(fleet: Fleet) -> None:
     after = fleet.pids()
     assert after[7284] == before[7284] and after[7285] != before[7285] and after[7286] != before[7286]
     logs = play(fleet.inventory, "playbooks/logs.yml", server="canton-mcp-2", lines=5).ok().output
-    assert len(re.findall(r"canton-mcp\[\d+\]|systemd\[\d+\]|python\[\d+\]", logs)) == 5
+    assert len(re.findall(r"canton-mcp@7285\[\d+\]|systemd\[\d+\]", logs)) == 5
     unknown = play(fleet.inventory, "playbooks/restart.yml", server="canton-mcp-9")
     assert unknown.status != 0
     assert (
@@ -213,6 +216,37 @@ def test_a_fourth_server_joins_and_the_rest_goes(fleet: Fleet) -> None:
     units = fleet.node.run("systemctl", "list-units", "--all", "--plain", "--no-legend", "canton-mcp@*")
     assert re.findall(r"canton-mcp@(\d+)", units) == ["7284"]
     fleet.site().ok()
+
+
+def test_ports_move_without_losing_a_request(fleet: Fleet) -> None:
+    with Load(fleet.url(BALANCER, "/mcp")) as load:
+        fleet.site(mcp_server_first_port=7294).ok()
+        assert fleet.up() == 3
+        assert fleet.health(7294)["server"]["id"] == "canton-mcp-1"
+        with pytest.raises(requests.ConnectionError):
+            fleet.health(7284)
+        fleet.site().ok()
+    assert load.failures == []
+    assert fleet.health(7284)["server"]["id"] == "canton-mcp-1"
+
+
+def test_a_run_that_died_half_way_is_healed_by_the_next(fleet: Fleet) -> None:
+    environment = "/etc/canton-mcp/fleet.env"
+    fleet.shell(
+        f"cp {environment} /root/declared && sed -i 's/^CANTON_MCP_THREADS=.*/CANTON_MCP_THREADS=8/' {environment}"
+    )
+    fleet.node.run("systemctl", "restart", "canton-mcp@7285")
+    fleet.shell(
+        f"mv /root/declared {environment}; mkdir -p /run/canton-mcp; echo 'by hand' > /run/canton-mcp/drain-7286"
+    )
+    before = fleet.pids()
+    assert fleet.site().ok().changed > 0, "the files are as declared, the running server is not"
+    after = fleet.pids()
+    assert after[7285] != before[7285] and after[7284] == before[7284] and after[7286] == before[7286]
+    assert fleet.health(7286)["draining"] is True, "an operator's drain stays"
+    fleet.shell("rm /run/canton-mcp/drain-7286")
+    assert fleet.site().ok().changed == 0
+    until(lambda: fleet.up() == 3, "three servers in rotation")
 
 
 def test_hot_reload_reaches_all_servers(fleet: Fleet) -> None:
@@ -293,7 +327,8 @@ def test_teardown_leaves_nothing(fleet: Fleet) -> None:
     left = fleet.node.run(
         "sh",
         "-c",
-        "ls -d /opt/canton-mcp /etc/canton-mcp /etc/haproxy /usr/local/bin/canton-mcp /etc/systemd/system/*canton* 2>/dev/null;"
+        "ls -d /opt/canton-mcp /etc/canton-mcp /etc/haproxy /usr/local/bin/canton-mcp /usr/local/sbin/haproxy*"
+        " /run/canton-mcp* /run/haproxy* /etc/systemd/system/*canton* 2>/dev/null;"
         "getent passwd canton-mcp; systemctl list-units --all --plain --no-legend 'canton-mcp*' 'haproxy*'; true",
     )
     assert left == ""

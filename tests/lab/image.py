@@ -23,6 +23,7 @@ RELEASES = ("bookworm", "trixie")
 # What a node needs to be managed, and no more: a play has to bring the rest, as on a real machine.
 NODE_PACKAGES = (
     "ca-certificates",
+    "curl",
     "dbus",
     "iproute2",
     "openssh-server",

@@ -332,6 +332,7 @@ def test_every_server_has_its_identity_and_its_limits() -> None:
         "DCAP_SERVER_NAME": "Canton MCP Server 2",
         "DCAP_SERVER_URL": "http://192.0.2.1:7285/mcp",
         "DCAP_DEFAULT_CALLER": "me",
+        "CANTON_MCP_OWN_DIGEST": declare.mcp_server_digest('{"DCAP_DEFAULT_CALLER": "me"}'),
     }
 
 
@@ -503,7 +504,8 @@ def test_rotation_comes_from_the_statistics_of_haproxy(tmp_path: Path) -> None:
         "lb-2": {"canton_statistics": {"status": -1}},
     }
     assert report.report_rotations(["lb-1", "lb-2"], hostvars, "mcp_servers") == [
-        {"canton-mcp-1": "no check", "canton-mcp-2": "MAINT"}
+        {"canton-mcp-1": "no check", "canton-mcp-2": "MAINT"},
+        {"": "no answer"},
     ]
 
 
@@ -529,7 +531,7 @@ def test_status_joins_unit_health_and_rotation() -> None:
     ]
     table = report.report_status(servers, {"a": rows}, rotations)
     assert [row["health"] for row in table] == [
-        "healthy, STALE (release x, expected y)", "DOWN: connection refused", "draining", "DOWN: no answer",
+        "healthy, STALE (release x, expected y)", "DOWN: connection refused", "draining", "DOWN: not installed, or out of reach",
     ]  # fmt: skip
     assert [row["in_rotation"] for row in table] == [
         "yes",
@@ -549,6 +551,9 @@ def test_status_joins_unit_health_and_rotation() -> None:
         "50 MiB",
     )
     assert report.report_status(servers[:1], {}, [])[0]["in_rotation"] == "no balancer answers"
+    half = [{"canton-mcp-1": "UP"}, {"": "no answer"}]
+    assert report.report_status(servers[:1], {}, half)[0]["in_rotation"] == "1 of 2: UP, no answer"
+    assert report.report_status(servers[:1], {}, [], asked=["b"])[0]["health"] == "not asked"
 
 
 def test_health_shows_every_answer_and_names_the_sick() -> None:
@@ -571,7 +576,7 @@ def test_a_probe_that_did_not_run_leaves_every_server_down(stdout: Any) -> None:
     servers = fleet(a={"mcp_server_count": 2})
     assert report.report_probes(["a"], {"a": {"canton_probe": {"stdout": stdout}}}) == {"a": []}
     assert [line.split(" is ")[1].split(";")[0] for line in report.report_sick(servers, stdout)] == 2 * [
-        "DOWN: no answer"
+        "DOWN: not installed, or out of reach"
     ]
 
 

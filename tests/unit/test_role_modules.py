@@ -176,14 +176,14 @@ def test_fault_says_why_a_server_is_not_as_declared(row: dict[str, Any] | None, 
 
 def test_difference_shows_what_happens_to_every_unit() -> None:
     rows = {7285: {**RUNNING, "active_state": "inactive"}}
-    diff = units.difference(rows, missing=[7284, 7285], stale={7286: "still runs the old x"}, gone=[7290])
+    diff = units.difference(rows, missing=[7284, 7285], stale={7286: "still runs the old x"})
     assert diff == {
         "before": "canton-mcp@7284.service: not there\ncanton-mcp@7285.service: inactive\n"
-        "canton-mcp@7286.service: still runs the old x\ncanton-mcp@7290.service: enabled\n",
+        "canton-mcp@7286.service: still runs the old x\n",
         "after": "canton-mcp@7284.service: started\ncanton-mcp@7285.service: started\n"
-        "canton-mcp@7286.service: restarted\ncanton-mcp@7290.service: stopped and disabled\n",
+        "canton-mcp@7286.service: restarted\n",
     }
-    assert units.difference({}, [], {}, []) == {"before": "", "after": ""}
+    assert units.difference({}, [], {}) == {"before": "", "after": ""}
 
 
 # -- canton_release_bundle -------------------------------------------------------------------------------
@@ -298,6 +298,7 @@ def installed(root: Path, *names: str) -> Path:
         mark = root / "releases" / name / "RELEASE"
         mark.parent.mkdir(parents=True)
         mark.write_text(f"{name}\n")
+        (mark.parent / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}").mkdir(parents=True)
         os.utime(mark, (10**9 - age, 10**9 - age))
     return root / "releases"
 
@@ -311,7 +312,7 @@ def test_the_newest_releases_are_kept_and_the_current_one(
 ) -> None:
     releases = installed(tmp_path, "a", "b", "c", "d", "e")
     (releases / "half-made").mkdir()
-    assert release.surplus(releases, current, keep) == gone
+    assert release.surplus(releases, current, keep) == [*gone, "half-made"]
 
 
 @pytest.fixture

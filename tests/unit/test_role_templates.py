@@ -371,8 +371,9 @@ def test_systemd_accepts_the_drop_in_of_haproxy(rendered: Rendered, tmp_path: Pa
     assert (
         reloads[0] == ""
         and "-c" in reloads[1]
-        and reloads[2].startswith("-")
-        and reloads[3].endswith("$MAINPID")
+        and reloads[2].startswith("/bin/rm")
+        and reloads[3].startswith("-")
+        and reloads[4].endswith("$MAINPID")
     )
 
 

@@ -26,6 +26,7 @@ CHANGES = {
     "dcap_default_caller": {"DCAP_DEFAULT_CALLER": "lab"},
     "hot_reload": {"CANTON_HOT_RELOAD": "true"},
     "drain_dir": {"CANTON_MCP_DRAIN_DIR": "/tmp/drain"},
+    "own_digest": {"CANTON_MCP_OWN_DIGEST": "f00"},
     "unit_digest": {"CANTON_MCP_UNIT_DIGEST": "abc"},
     "allowed_origins": {"CANTON_MCP_ALLOWED_ORIGINS": "https://tools.example.net"},
 }
@@ -123,7 +124,7 @@ def test_the_digest_is_the_same_everywhere_and_ignores_what_has_no_effect() -> N
         "PATH": "/bin",
         "MCP_SERVER_URLS": "http://a/mcp",
     }
-    assert Settings.from_env(spelled_out).digest == Settings.from_env({}).digest == "1ba3e6c3444a"
+    assert Settings.from_env(spelled_out).digest == Settings.from_env({}).digest == "b4563540f1ef"
 
 
 def test_long_ids_work_with_a_warning() -> None:

@@ -89,6 +89,9 @@ class Settings:
     hot_reload: bool
     drain_dir: str
     unit_digest: str
+    """Opaque: changes when something else than these settings makes a restart necessary."""
+    own_digest: str
+    """The same for what concerns this server alone."""
     allowed_origins: tuple[str, ...]
 
     @classmethod
@@ -123,6 +126,7 @@ class Settings:
             hot_reload=read.get("CANTON_HOT_RELOAD", False, _boolean),
             drain_dir=read.get("CANTON_MCP_DRAIN_DIR", "/run/canton-mcp", _directory),
             unit_digest=read.get("CANTON_MCP_UNIT_DIGEST", "", str),
+            own_digest=read.get("CANTON_MCP_OWN_DIGEST", "", str),
             allowed_origins=read.get("CANTON_MCP_ALLOWED_ORIGINS", (), _origins),
         )
         read.finish()

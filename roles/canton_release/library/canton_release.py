@@ -73,6 +73,7 @@ def install(release: Path, archive: Path, python: str) -> None:
             "--no-index",
             f"--find-links={wheels}",
             "--no-cache-dir",
+            "--isolated",
         )
         run(
             interpreter,
@@ -136,12 +137,35 @@ def used(releases: Path) -> set[str]:
     return found
 
 
+def installed(release: Path, python: str) -> bool:
+    """Whether a release is complete and made for this interpreter, which an upgrade of the system may have changed."""
+    try:
+        done = subprocess.run(
+            [python, "-c", "import sys; print('python%d.%d' % sys.version_info[:2])"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise ReleaseError(f"{python} does not run ({error}); set canton_release_python to another") from None
+    return (release / "RELEASE").is_file() and (release / "lib" / done.stdout.strip()).is_dir()
+
+
+def check_command(path: Path) -> None:
+    """Refuse to replace a file that somebody else has put where the command is to be linked."""
+    if path.exists() and not path.is_symlink():
+        raise ReleaseError(
+            f"{path} exists and is not a link; move it away or set canton_release_command_link"
+        )
+
+
 def surplus(releases: Path, current: str, keep: int) -> list[str]:
-    """Releases beyond the newest ``keep``, never the current one nor one that still runs."""
-    installed = [path.parent for path in releases.glob("*/RELEASE")]
-    newest = sorted(installed, key=lambda path: (path / "RELEASE").stat().st_mtime, reverse=True)
+    """Half-made releases and those beyond the newest ``keep``, never the current one nor one that still runs."""
+    complete = [path.parent for path in releases.glob("*/RELEASE")]
+    newest = sorted(complete, key=lambda path: (path / "RELEASE").stat().st_mtime, reverse=True)
     others = [path.name for path in newest if path.name != current]
-    return sorted(set(others[max(keep - 1, 0) :]) - used(releases))
+    broken = {path.name for path in releases.glob("*") if path not in complete} - {current}
+    return sorted((set(others[max(keep - 1, 0) :]) | broken) - used(releases))
 
 
 def main() -> None:
@@ -165,11 +189,14 @@ def main() -> None:
     current, releases = root / "current", root / "releases"
     release = releases / wanted
     previous = Path(os.readlink(current)).name if current.is_symlink() else ""
-    fresh = not (release / "RELEASE").is_file()
     command = Path(params["command_link"]) if params["command_link"] else None
     program = str(current / "bin" / "canton-mcp")
     linked = command is None or (command.is_symlink() and os.readlink(command) == program)
+    os.umask(0o022)
     try:
+        if command is not None:
+            check_command(command)
+        fresh = not installed(release, params["python"])
         if fresh and not module.check_mode:
             install(release, Path(params["archive"]), params["python"])
         if not module.check_mode and previous != wanted:

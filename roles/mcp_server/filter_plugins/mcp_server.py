@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import ipaddress
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
@@ -36,6 +37,7 @@ _LIMITS = {
 _DIRECTIVES = {"memory_max": "MemoryMax", "tasks_max": "TasksMax", "cpu_weight": "CPUWeight"}
 _TRUE = ("1", "true", "yes", "on")
 _MAX_THREADS = 512
+_OWN_TASKS = 16  # what a server needs beside its worker threads
 _MAX_PORT = 65535
 # systemd drops a variable whose value holds one of these, and says so in its log alone.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
@@ -47,6 +49,13 @@ _IDENTITY_VARIABLES = {
     "DCAP_SERVER_ID": "dcap_server_id",
     "DCAP_SERVER_NAME": "dcap_server_name",
 }
+_ROLE_VARIABLES = (
+    "CANTON_MCP_BIND",
+    "CANTON_MCP_THREADS",
+    "CANTON_MCP_DRAIN_DIR",
+    "CANTON_MCP_UNIT_DIGEST",
+    "CANTON_MCP_OWN_DIGEST",
+)
 
 
 def _declared(entries: Any, count: Any, first_port: Any) -> list[Any]:
@@ -155,6 +164,7 @@ def mcp_server_settings_problems(variables: Mapping[str, Any]) -> list[str]:
         variables.get("mcp_server_dcap_target", ""), variables.get("mcp_server_dcap_port", 10191)
     )
     bind, threads = variables.get("mcp_server_bind", "0.0.0.0"), variables.get("mcp_server_threads", 16)
+    tasks = variables.get("mcp_server_tasks_max", 64)
     if not _is_address(bind):
         problems.append(
             f"mcp_server_bind: {bind!r} is not an IP address; use 0.0.0.0 or one of the machine's own"
@@ -163,9 +173,14 @@ def mcp_server_settings_problems(variables: Mapping[str, Any]) -> list[str]:
         problems.append(
             f"mcp_server_threads: {threads!r} is not a number of threads; use one from 1 to {_MAX_THREADS}"
         )
-    return problems + _environment_problems(
-        "mcp_server_environment", variables.get("mcp_server_environment", {})
-    )
+    elif str(tasks).isdecimal() and int(tasks) < int(threads) + _OWN_TASKS:
+        enough = int(threads) + _OWN_TASKS
+        problems.append(
+            f"mcp_server_tasks_max: {tasks} is too few for {threads} threads; use {enough} or more"
+        )
+    problems += _limit_problems(variables, "mcp_server_")
+    shared = variables.get("mcp_server_environment", {})
+    return problems + _environment_problems("mcp_server_environment", shared)
 
 
 def _is_address(value: Any) -> bool:
@@ -200,10 +215,7 @@ def _entry_problems(server: Mapping[str, Any], taken: Mapping[str, Mapping[Any, 
     sid = server.get("dcap_server_id")
     if not isinstance(sid, str) or not _SID.fullmatch(sid):
         problems.append(f"{label}: dcap_server_id {sid!r} is malformed; use 1 to 64 of A-Z a-z 0-9 . _ : -")
-    for key, (pattern, wanted) in _LIMITS.items():
-        value = server.get(key)
-        if value is not None and not pattern.fullmatch(str(value)):
-            problems.append(f"{label}: {key} {value!r} is not valid; use {wanted}")
+    problems += [f"{label}: {problem}" for problem in _limit_problems(server, "")]
     name, shown, url = (server.get(key) for key in ("name", "dcap_server_name", "url"))
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         problems.append(f"{label}: name {name!r} is malformed; use 1 to 64 of A-Z a-z 0-9 . _ -")
@@ -216,6 +228,15 @@ def _entry_problems(server: Mapping[str, Any], taken: Mapping[str, Mapping[Any, 
         problems.append(f"{label}: url {url!r} is not a server's URL; use http://HOST:PORT, without /mcp")
     problems += _environment_problems(f"{label}: environment", server.get("environment"))
     return problems
+
+
+def _limit_problems(variables: Mapping[str, Any], prefix: str) -> list[str]:
+    return [
+        f"{prefix}{key} {variables[f'{prefix}{key}']!r} is not valid; use {wanted}"
+        for key, (pattern, wanted) in _LIMITS.items()
+        if variables.get(f"{prefix}{key}") is not None
+        and not pattern.fullmatch(str(variables[f"{prefix}{key}"]))
+    ]
 
 
 def _is_base_url(text: str) -> bool:
@@ -283,6 +304,10 @@ def _environment_problems(label: str, environment: Any) -> list[str]:
             problems.append(
                 f"{label}: {name}={value} belongs to one server's entry; set its {_IDENTITY_VARIABLES[name]} instead"
             )
+        elif name in _ROLE_VARIABLES:
+            problems.append(
+                f"{label}: {name} is set by the role; use mcp_server_bind or mcp_server_threads, or remove it"
+            )
         elif name == "X402_ENABLED" and str(value).strip().lower() in _TRUE:
             problems.append(
                 f"{label}: X402_ENABLED={value} asks for payments, which are not available yet; remove it"
@@ -300,7 +325,12 @@ def mcp_server_environment(server: Mapping[str, Any], shared: Mapping[str, Any])
         "DCAP_SERVER_NAME": server["dcap_server_name"],
         "DCAP_SERVER_URL": f"{server['url']}/mcp",
     }
-    merged = {**shared, **identity, **server["environment"]}
+    own = server["environment"]
+    if (
+        own
+    ):  # as for the shared ones: a variable that the application does not know must make it stale as well
+        identity["CANTON_MCP_OWN_DIGEST"] = mcp_server_digest(json.dumps(own, sort_keys=True, default=str))
+    merged = {**shared, **identity, **own}
     return {name: _text(value) for name, value in merged.items()}
 
 

@@ -16,22 +16,23 @@ DOCUMENTATION = r"""
 module: mcp_server_units
 short_description: Start, stop, restart and prune the MCP servers of a node
 description:
-  - With C(state=running) it stops and disables servers that are not declared, enables and starts those that do not run,
-    and restarts, one after the other, those whose release or configuration is not the one on disk.
+  - With C(state=running) it enables and starts the declared servers that do not run, and restarts, one after the other,
+    those whose release or configuration is not the one on disk.
   - It stops at the first server that does not come up and shows its last log lines; the others keep serving.
   - With C(state=started), C(stopped) or C(restarted) it acts on the named ports alone.
   - A server is drained before it is stopped for good, so that balancers stop sending requests to it first.
+  - With C(state=pruned) it stops and disables the servers that are not among C(ports), and nothing else.
 options:
   environments:
     description: The complete environment of every declared server, by port. Needed for C(state=running).
     type: dict
     default: {}
   ports:
-    description: The servers to act on, for the states other than C(running).
+    description: The servers to act on; with C(state=pruned) those to keep.
     type: list
     elements: int
     default: []
-  state: {type: str, choices: [running, started, stopped, restarted], default: running}
+  state: {type: str, choices: [running, pruned, started, stopped, restarted], default: running}
   command:
     description: The console command of the installed release.
     type: path
@@ -56,6 +57,9 @@ UNITS = Path("/etc/systemd/system")
 TARGET = "canton-mcp.target"
 INSTANCE = re.compile(r"canton-mcp@(\d+)\.service")
 LOG_LINES = 12
+PATIENCE = 5
+# What a flag holds that this module has set, as opposed to one that an operator has.
+OWN_FLAG = "set while the server is stopped\n"
 
 
 def unit(port: int) -> str:
@@ -121,11 +125,28 @@ class Node:
         arguments += map(str, ports)
         code, out, err = self.run(*arguments, check=False, data=data)
         try:
-            return {row["port"]: row for row in json.loads(out)}
+            rows = {row["port"]: row for row in json.loads(out)}
+            silent = [port for port in ports if not rows[port]["active_state"]]
         except (ValueError, TypeError, KeyError):
             lines = (err.strip() or out.strip() or "no output").splitlines()[-LOG_LINES:]
             self.module.fail_json(msg="\n".join([f"{' '.join(arguments)} ended with status {code}:", *lines]))
             raise AssertionError from None
+        if silent:  # not knowing must never look like not running
+            self.module.fail_json(
+                msg=f"systemd did not tell the state of {unit(silent[0])}; run the play again"
+            )
+        return rows
+
+    def patient_probe(self, ports: list[int]) -> dict[int, dict[str, Any]]:
+        """A probe that asks running servers again that did not answer: busy is not stale."""
+        rows = self.probe(ports)
+        for _ in range(PATIENCE):
+            busy = [port for port, row in rows.items() if row["active_state"] == "active" and row["error"]]
+            if not busy:
+                break
+            time.sleep(1)
+            rows.update(self.probe(busy))
+        return rows
 
     def last_lines(self, port: int) -> str:
         """The last log lines of a server, indented."""
@@ -156,6 +177,8 @@ class Node:
 
     def bring_up(self, verb: str, ports: list[int]) -> tuple[int, str] | None:
         """Start or restart units in one call and wait for their health."""
+        for port in ports:
+            self.clear_own_flag(port)
         self.systemctl("reset-failed", ports, check=False)
         code = self.systemctl(verb, ports, check=False)
         failed = self.await_healthy(ports) if not code else None
@@ -165,16 +188,26 @@ class Node:
             return (down or ports)[0], "did not start"
         return failed
 
+    def flag(self, port: int) -> Path:
+        """The file that drains the server on a port."""
+        return Path(self.params["drain_dir"]) / f"drain-{port}"
+
+    def clear_own_flag(self, port: int) -> None:
+        """Undo the drain of a run that died while it stopped a server; an operator's drain stays."""
+        flag = self.flag(port)
+        if flag.exists() and flag.read_text() == OWN_FLAG:
+            flag.unlink()
+
     def take_down(self, ports: list[int], *, disable: bool) -> None:
         """Drain, then stop; the flags go afterwards so that a later start serves at once."""
         if not ports:
             return
         running = self.active(ports)
-        flags = [Path(self.params["drain_dir"]) / f"drain-{port}" for port in running]
+        flags = [self.flag(port) for port in running if not self.flag(port).exists()]
         try:
             for flag in flags:
                 flag.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-                flag.touch()
+                flag.write_text(OWN_FLAG)
             if running:
                 time.sleep(self.params["drain_seconds"])
             self.systemctl("stop", ports)
@@ -198,22 +231,21 @@ def fault(row: dict[str, Any] | None) -> str:
 
 
 def reconcile(node: Node) -> None:
-    """The declared servers run as declared, all others are gone."""
+    """The declared servers run as declared."""
     module, wanted = node.module, sorted(map(int, node.params["environments"]))
     enabled = node.enabled()
     if not module.check_mode:
         node.reload_if_needed()
-    gone = sorted((enabled | node.loaded()) - set(wanted))
-    rows = node.probe(wanted)
+    rows = node.patient_probe(wanted)
     missing = [port for port in wanted if rows.get(port, {}).get("active_state") != "active"]
     stale = {port: fault(rows[port]) for port in wanted if port not in missing and fault(rows[port])}
     unwanted = sorted(set(wanted) - enabled)
     result: dict[str, Any] = {
         "started": missing,
         "restarted": {str(port): reason for port, reason in stale.items()},
-        "stopped": gone,
-        "changed": bool(missing or stale or gone or unwanted),
-        "diff": difference(rows, missing, stale, gone),
+        "stopped": [],
+        "changed": bool(missing or stale or unwanted),
+        "diff": difference(rows, missing, stale),
     }
     if module.check_mode:
         module.exit_json(**result)
@@ -223,21 +255,35 @@ def reconcile(node: Node) -> None:
     for port in stale:
         if failed := node.bring_up("restart", [port]):
             node.give_up(*failed, **result)
-    node.take_down(gone, disable=True)
+    for port in wanted:
+        node.clear_own_flag(port)
     module.exit_json(**result)
 
 
-def difference(
-    rows: dict[int, dict[str, Any]], missing: list[int], stale: dict[int, str], gone: list[int]
-) -> dict[str, str]:
+def prune(node: Node) -> None:
+    """Servers that are not to be kept are drained, stopped and disabled."""
+    gone = sorted((node.enabled() | node.loaded()) - set(node.params["ports"]))
+    if not node.module.check_mode:
+        node.take_down(gone, disable=True)
+    node.module.exit_json(
+        started=[],
+        restarted={},
+        stopped=gone,
+        changed=bool(gone),
+        diff={
+            "before": "".join(f"{unit(port)}: enabled\n" for port in gone),
+            "after": "".join(f"{unit(port)}: stopped and disabled\n" for port in gone),
+        },
+    )
+
+
+def difference(rows: dict[int, dict[str, Any]], missing: list[int], stale: dict[int, str]) -> dict[str, str]:
     """What a run does to the units, as a before and an after."""
     states = {port: rows.get(port, {}).get("active_state") or "not there" for port in missing}
     before = [f"{unit(port)}: {states[port]}" for port in missing]
     before += [f"{unit(port)}: {reason}" for port, reason in stale.items()]
-    before += [f"{unit(port)}: enabled" for port in gone]
     after = [f"{unit(port)}: started" for port in missing]
     after += [f"{unit(port)}: restarted" for port in stale]
-    after += [f"{unit(port)}: stopped and disabled" for port in gone]
     return {
         "before": "".join(f"{line}\n" for line in before),
         "after": "".join(f"{line}\n" for line in after),
@@ -247,6 +293,10 @@ def difference(
 def act(node: Node, state: str) -> None:
     """Start, stop or restart the named servers and nothing else."""
     module, ports = node.module, node.params["ports"]
+    if ports and not (UNITS / "canton-mcp@.service").exists():
+        module.fail_json(
+            msg=f"{unit(ports[0])}: no servers are installed on this machine; run site.yml first"
+        )
     active = node.active(ports)
     idle = [port for port in ports if port not in active]
     result: dict[str, Any] = {"started": [], "restarted": {}, "stopped": []}
@@ -273,7 +323,7 @@ def main() -> None:
             "ports": {"type": "list", "elements": "int", "default": []},
             "state": {
                 "type": "str",
-                "choices": ["running", "started", "stopped", "restarted"],
+                "choices": ["running", "pruned", "started", "stopped", "restarted"],
                 "default": "running",
             },
             "command": {"type": "path", "required": True},
@@ -285,8 +335,11 @@ def main() -> None:
         supports_check_mode=True,
     )
     node = Node(module)
+    os.umask(0o022)
     if module.params["state"] == "running":
         reconcile(node)
+    elif module.params["state"] == "pruned":
+        prune(node)
     else:
         act(node, module.params["state"])
 
