@@ -31,6 +31,12 @@ def report_probe(stdout: Any) -> list[dict[str, Any]]:
     return rows if isinstance(rows, list) else []
 
 
+def report_unfit(hosts: Sequence[str], hostvars: Mapping[str, Any]) -> list[str]:
+    """What the preflight found on the machines that answered, a line each."""
+    found = {host: (hostvars[host].get("canton_machine") or {}).get("problems") or [] for host in hosts}
+    return [f"{host}: {problem}" for host, problems in found.items() for problem in problems]
+
+
 def report_probes(hosts: Sequence[str], hostvars: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
     """What the probe of every host said, by host."""
     return {host: report_probe((hostvars[host].get("canton_probe") or {}).get("stdout")) for host in hosts}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -247,6 +248,23 @@ def test_a_run_that_died_half_way_is_healed_by_the_next(fleet: Fleet) -> None:
     fleet.shell("rm /run/canton-mcp/drain-7286")
     assert fleet.site().ok().changed == 0
     until(lambda: fleet.up() == 3, "three servers in rotation")
+
+
+def test_a_dead_machine_does_not_hold_up_the_others(fleet: Fleet) -> None:
+    address = ".".join([*fleet.node.address.split(".")[:3], "250"])  # of the lab's network, and nobody's
+    quick = "-o ConnectTimeout=2 -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null"
+    host = {"ansible_host": address, "ansible_ssh_common_args": quick, "mcp_server_count": 1}
+    extra = fleet.inventory / "later.yml"
+    extra.write_text(json.dumps({"all": {"children": {"mcp_hosts": {"hosts": {"dead": host}}}}}))
+    try:
+        run = fleet.site(mcp_tester_max_interval=0.5)
+    finally:
+        extra.unlink()
+    assert run.status == 4, run.output
+    assert re.search(r"canton-mcp-4 +dead .*DOWN: not installed, or out of reach", run.output)
+    assert 'MAX_INTERVAL="0.5"' in fleet.node.run("cat", "/etc/canton-mcp/tester.env")
+    assert fleet.up() == 3
+    fleet.site().ok()
 
 
 def test_hot_reload_reaches_all_servers(fleet: Fleet) -> None:
