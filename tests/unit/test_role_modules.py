@@ -106,6 +106,12 @@ def test_files_become_what_is_declared_and_stay_so(tree: Path, module: Run) -> N
     assert (again["changed"], again["written"], again["removed"], again["diff"]) == (False, [], [], [])
 
 
+def test_pruning_alone_writes_nothing(tree: Path, module: Run) -> None:
+    said = module(files, prune_only=True, **declared(tree))
+    assert said["written"] == [] and not (tree / "7284.d").exists()
+    assert said["removed"] == [f"{tree}/7299.d/limits.conf", f"{tree}/servers/7299.env"]
+
+
 def test_check_mode_tells_the_same_and_touches_nothing(tree: Path, module: Run) -> None:
     before = content(tree)
     foreseen = module(files, check=True, **declared(tree))

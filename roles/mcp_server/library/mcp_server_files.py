@@ -27,6 +27,10 @@ options:
     type: list
     elements: str
     default: []
+  prune_only:
+    description: Whether C(files) only tells what to keep, and nothing is written.
+    type: bool
+    default: false
   mode:
     description: Permissions of every file.
     type: str
@@ -72,6 +76,7 @@ def main() -> None:
         argument_spec={
             "files": {"type": "dict", "required": True},
             "prune": {"type": "list", "elements": "str", "default": []},
+            "prune_only": {"type": "bool", "default": False},
             "mode": {"type": "str", "default": "0644"},
         },
         supports_check_mode=True,
@@ -92,7 +97,8 @@ def keep(module: AnsibleModule) -> dict[str, Any]:
         for path, text in present.items()
         if text is not None and (os.stat(path).st_mode & 0o7777) != mode
     }
-    written = sorted(path for path, text in wanted.items() if present[path] != text or path in modes_differ)
+    stale = sorted(path for path, text in wanted.items() if present[path] != text or path in modes_differ)
+    written = [] if module.params["prune_only"] else stale
     owned = {path for pattern in module.params["prune"] for path in glob.glob(pattern)}
     removed = sorted(owned - set(wanted))
     diff = [
