@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "e2e"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lab"))
 
 from driver import BALANCER, GOOD, PORTS, Fleet, Listener, Run, call, play, until
 from lab import Lab

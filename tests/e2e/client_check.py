@@ -32,7 +32,7 @@ class Case:
     """One client library in one mode, and the protocol version the two must agree on."""
 
     name: str
-    library: Literal["mcp", "fastmcp"]
+    package: Literal["mcp", "fastmcp"]
     mode: Literal["auto", "legacy"]
     version: str
 
@@ -117,7 +117,7 @@ async def check_refusals(case: Case, connection: Connection, tool: mcp_types.Too
 
 async def check(case: Case, url: str) -> None:
     async with AsyncExitStack() as stack:
-        make = mcp.Client if case.library == "mcp" else fastmcp.Client
+        make = mcp.Client if case.package == "mcp" else fastmcp.Client
         connection = Connection(await stack.enter_async_context(make(url, mode=case.mode)))
         require(connection.version == case.version, f"agreed on {connection.version}, not {case.version}")
         report(case, "connect", f"ok ({connection.version})")

@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import requests
+from lab import Node
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
-sys.path.insert(0, str(ROOT / "tests" / "lab"))
 
-from lab import Node  # noqa: E402  (the lab is a program beside the tests, not a package)
 
 MODERN = "2026-07-28"
 PORTS = (7284, 7285, 7286)

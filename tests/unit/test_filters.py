@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
 import urllib.request
 from pathlib import Path
 from typing import Any
 
+import mcp_server as declare
 import pytest
+import report
 from ansible.errors import AnsibleFilterError
 from canton_mcp.probe import parse_environment
 from canton_mcp.settings import Settings
@@ -19,10 +20,7 @@ from hypothesis import strategies as st
 from processes import free_port, until
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "roles/mcp_server/filter_plugins"), str(ROOT / "playbooks/filter_plugins")]
 
-import mcp_server as declare  # noqa: E402
-import report  # noqa: E402
 
 SEED = [
     (7284, "canton-mcp-server", "canton-mcp-1", "Canton MCP Server 1"),

@@ -12,16 +12,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import image as node_image
+import lab as lab_module
+import machine as host
 import pytest
 import yaml
+from lab import Lab, LabError
 
 LAB = Path(__file__).resolve().parents[1] / "lab"
-sys.path.insert(0, str(LAB))
 
-import image as node_image  # noqa: E402
-import lab as lab_module  # noqa: E402
-import machine as host  # noqa: E402
-from lab import Lab, LabError  # noqa: E402
 
 DEMO = Lab("demo", "bookworm", ipaddress.IPv4Network("10.89.7.0/24"), 3, {"load_balancers": (1, 2)})
 MACHINE = host.Machine(

@@ -15,23 +15,17 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import canton_preflight as preflight
+import canton_release as release
+import canton_release_bundle as bundle
+import mcp_server_files as files
+import mcp_server_units as units
 import pytest
 from ansible.module_utils import basic
 from processes import until
 
 ROOT = Path(__file__).resolve().parents[2]
-LIBRARIES = [
-    ROOT / "roles/mcp_server/library",
-    ROOT / "roles/canton_release/library",
-    ROOT / "playbooks/library",
-]
-sys.path[:0] = map(str, LIBRARIES)
 
-import canton_preflight as preflight  # noqa: E402
-import canton_release as release  # noqa: E402
-import canton_release_bundle as bundle  # noqa: E402
-import mcp_server_files as files  # noqa: E402
-import mcp_server_units as units  # noqa: E402
 
 Run = Callable[..., dict[str, Any]]
 
