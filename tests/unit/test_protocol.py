@@ -4,31 +4,30 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import mcp_types
 import pytest
-from canton_mcp.protocol import (
-    MAX_BODY_BYTES,
-    Call,
-    Dispatcher,
-    InvalidArguments,
-    Reply,
-    ToolOutcome,
-    UnknownTool,
+from canton_mcp.protocol import MAX_BODY_BYTES, Call, Dispatcher, Features, InvalidArguments, Reply
+from dialogue import (
+    LEGACY,
+    META,
+    MODERN,
+    K,
+    Tools,
+    code,
+    initialize,
+    legacy,
+    message,
+    modern,
+    post,
+    send,
+    serving,
 )
 from mcp_types.methods import validate_server_result
 
-K = "io.modelcontextprotocol/"
-MODERN = "2026-07-28"
-LEGACY = ["2025-03-26", "2025-06-18", "2025-11-25"]
 SERVED = {MODERN, *LEGACY}
-META = {
-    f"{K}protocolVersion": MODERN,
-    f"{K}clientCapabilities": {},
-    f"{K}clientInfo": {"name": "t", "version": "1"},
-}
 SCHEMA: dict[str, Any] = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
     "type": "object",
@@ -38,87 +37,30 @@ SCHEMA: dict[str, Any] = {
 }
 
 
-class Tools:
-    """Tools that answer, refuse and break; the last call is remembered."""
+def echo(call: Call, arguments: dict[str, Any]) -> mcp_types.CallToolResult:
+    return mcp_types.CallToolResult(
+        content=[mcp_types.TextContent(type="text", text="readable")],
+        structured_content={"arguments": arguments, "nothing": None, "ünï": "ø"},
+    )
 
-    def __init__(self) -> None:
-        self.calls: list[tuple[str, dict[str, Any], Call]] = []
 
-    def list_tools(self) -> Sequence[mcp_types.Tool]:
-        names = ("echo", "refuse", "break", "naïve, «tool»")
-        return [mcp_types.Tool(name=name, description="d", input_schema=SCHEMA) for name in names]
+def refuse(call: Call, arguments: dict[str, Any]) -> mcp_types.CallToolResult:
+    raise InvalidArguments("text: Field required")
 
-    def call_tool(self, name: str, arguments: dict[str, Any], call: Call) -> ToolOutcome:
-        self.calls.append((name, arguments, call))
-        if name == "refuse":
-            raise InvalidArguments("text: Field required")
-        if name == "break":
-            raise RuntimeError("secret detail")
-        if name not in ("echo", "naïve, «tool»"):
-            raise UnknownTool(name)
-        return ToolOutcome("readable", {"arguments": arguments, "nothing": None, "ünï": "ø"})
+
+def fail(call: Call, arguments: dict[str, Any]) -> mcp_types.CallToolResult:
+    raise RuntimeError("secret detail")
 
 
 @pytest.fixture
 def tools() -> Tools:
-    return Tools()
+    handlers = {"echo": echo, "refuse": refuse, "break": fail, "naïve, «tool»": echo}
+    return Tools(handlers, SCHEMA)
 
 
 @pytest.fixture
 def server(tools: Tools) -> Dispatcher:
-    return Dispatcher(mcp_types.Implementation(name="fixture", version="9"), tools, "Read me.")
-
-
-def post(server: Dispatcher, body: Any, headers: Mapping[str, str] | None = None) -> tuple[int, Any]:
-    """POST a message; status and parsed body. `body` may be bytes."""
-    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    reply = server.handle("POST", {"content-type": "application/json", **(headers or {})}, raw)
-    return reply.status, parsed(reply)
-
-
-def parsed(reply: Reply) -> Any:
-    assert (reply.body is None) == ("Content-Type" not in reply.headers)
-    return None if reply.body is None else json.loads(reply.body)
-
-
-def message(method: str, params: Any = None, **members: Any) -> dict[str, Any]:
-    return {
-        "jsonrpc": "2.0",
-        "id": 1,
-        "method": method,
-        **({} if params is None else {"params": params}),
-        **members,
-    }
-
-
-def legacy(
-    server: Dispatcher, method: str, params: Any = None, version: str = "2025-11-25"
-) -> tuple[int, Any]:
-    return post(server, message(method, params), {"mcp-protocol-version": version})
-
-
-def modern(
-    server: Dispatcher,
-    method: str,
-    params: Mapping[str, Any] | None = None,
-    *,
-    meta: Any = META,
-    identifier: Any = 1,
-    **changes: str | None,
-) -> tuple[int, Any]:
-    """A modern request with all its headers; `changes` replaces (or with None removes) some of them."""
-    headers: dict[str, str | None] = {"mcp-protocol-version": MODERN, "mcp-method": method}
-    name = (params or {}).get("name") or (params or {}).get("uri")
-    if isinstance(name, str) and name.isascii():
-        headers["mcp-name"] = name
-    headers |= {key.replace("_", "-"): value for key, value in changes.items()}
-    sent = {key: value for key, value in headers.items() if value is not None}
-    return post(server, message(method, {"_meta": meta, **(params or {})}, id=identifier), sent)
-
-
-def code(answer: tuple[int, Any]) -> tuple[int, int]:
-    """HTTP status and JSON-RPC error code."""
-    return answer[0], answer[1]["error"]["code"]
+    return serving(Features(tools=tools), instructions="Read me.")
 
 
 # --- transport -------------------------------------------------------------------------------------------
@@ -250,14 +192,8 @@ def test_answers_are_compact_utf8_on_one_line(server: Dispatcher) -> None:
 )
 @pytest.mark.parametrize("header", [None, "2025-11-25"])
 def test_initialize_negotiates(server: Dispatcher, asked: str, agreed: str, header: str | None) -> None:
-    params = {
-        "protocolVersion": asked,
-        "capabilities": {"roots": {}},
-        "clientInfo": {"name": "c", "version": "1"},
-    }
-    status, answer = post(
-        server, message("initialize", params), {"mcp-protocol-version": header} if header else {}
-    )
+    body = initialize(asked, {"roots": {}})
+    status, answer = post(server, body, {"mcp-protocol-version": header} if header else {})
     assert (status, answer["result"]["protocolVersion"]) == (200, agreed)
     assert answer["result"]["capabilities"] == {"tools": {}}
     assert answer["result"]["serverInfo"] == {"name": "fixture", "version": "9"}
@@ -306,8 +242,7 @@ def test_legacy_unknown_methods_are_errors_under_status_200(server: Dispatcher, 
         {"jsonrpc": "2.0", "method": "notifications/initialized"},
         {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}},
         {"jsonrpc": "2.0", "method": "tools/call", "params": {"name": "echo"}},
-        {"jsonrpc": "2.0", "id": 1, "result": {}},
-        {"jsonrpc": "2.0", "id": 1, "error": {"code": 1, "message": "m"}},
+        {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": [1]},
     ],
 )
 def test_what_wants_no_answer_gets_none(
@@ -325,6 +260,29 @@ def test_handshake_versions_that_are_not_served(server: Dispatcher) -> None:
 
 def test_header_values_are_trimmed(server: Dispatcher) -> None:
     assert legacy(server, "ping", version=" 2025-11-25\t")[0] == 200
+
+
+@pytest.mark.parametrize(("asked", "members"), [("2025-03-26", set()), ("2025-06-18", {"title"})])
+def test_the_handshake_of_old_versions(asked: str, members: set[str]) -> None:
+    """What newer versions added may be ignored by an old client, but must fit what it knows."""
+    identity = mcp_types.Implementation(name="fixture", version="9", title="Fixture")
+    server = Dispatcher(identity, Features(tools=Tools({"echo": echo})))
+    result = post(server, initialize(asked))[1]["result"]
+    validate_server_result("initialize", asked, result)
+    assert members <= result["serverInfo"].keys()
+    assert "instructions" not in result
+
+
+@pytest.mark.parametrize(("version", "status"), [("2025-03-26", -32602), ("2025-11-25", None)])
+def test_the_version_agreed_in_a_session_holds_without_a_header(version: str, status: int | None) -> None:
+    """2025-03-26 knows no version header; unfit arguments tell which version an exchange speaks."""
+    server = serving(Features(tools=Tools({"refuse": refuse}), asks=True))
+    opened = send(server, initialize(version, {"roots": {}}))
+    session = {"mcp-session-id": opened.headers["mcp-session-id"]}
+    answer = post(server, message("tools/call", {"name": "refuse"}), session)[1]
+    assert answer.get("error", {}).get("code") == status
+    batch = post(server, [message("ping")], session)[0]
+    assert batch == (200 if version == "2025-03-26" else 400)
 
 
 # --- batches ---------------------------------------------------------------------------------------------
@@ -513,17 +471,9 @@ def test_schemas_keep_every_keyword(server: Dispatcher, version: str) -> None:
         assert [tool["inputSchema"] for tool in answer[1]["result"]["tools"]] == [SCHEMA] * 4
 
 
-@pytest.mark.parametrize("cursor", ["", "x", 5])
-def test_there_are_no_cursors(server: Dispatcher, cursor: Any) -> None:
-    assert code(legacy(server, "tools/list", {"cursor": cursor})) == (200, -32602)
-    assert code(modern(server, "tools/list", {"cursor": cursor})) == (400, -32602)
-
-
-def test_a_result_has_readable_text_then_json_then_structure(server: Dispatcher) -> None:
+def test_a_result_passes_through_whole(server: Dispatcher) -> None:
     result = modern(server, "tools/call", {"name": "echo", "arguments": {"a": [1, None]}})[1]["result"]
-    readable, serialised = result["content"]
-    assert readable == {"type": "text", "text": "readable"}
-    assert json.loads(serialised["text"]) == result["structuredContent"]
+    assert result["content"] == [{"type": "text", "text": "readable"}]
     assert result["structuredContent"] == {"arguments": {"a": [1, None]}, "nothing": None, "ünï": "ø"}
     assert result["isError"] is False
 
@@ -583,12 +533,16 @@ def test_the_client_is_named_where_it_names_itself(server: Dispatcher, tools: To
     assert tools.calls[0][2].headers["x-caller-id"] == "me"
 
 
-def test_a_defect_of_ours_is_an_internal_error(tools: Tools, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_defect_of_ours_is_an_internal_error(caplog: pytest.LogCaptureFixture) -> None:
     class Broken(Tools):
         def list_tools(self) -> Sequence[mcp_types.Tool]:
-            raise KeyError("secret detail")
+            if self.calls:
+                raise KeyError("secret detail")
+            return super().list_tools()
 
-    server = Dispatcher(mcp_types.Implementation(name="fixture", version="9"), Broken())
+    tools = Broken({"echo": echo})
+    server = serving(Features(tools=tools))
+    modern(server, "tools/call", {"name": "echo"})
     for answer, status in ((legacy(server, "tools/list"), 200), (modern(server, "tools/list"), 500)):
         assert code(answer) == (status, -32603)
         assert answer[1]["id"] == 1

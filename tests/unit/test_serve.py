@@ -36,7 +36,7 @@ SMALL_TOOLS = """
     class Result(BaseModel):
         text: str
 
-    def run(params):
+    def run(params, client):
         time.sleep(params.seconds)
         return Result(text=TEXT)
 
@@ -262,7 +262,7 @@ def client_socket() -> Iterator[tuple[socket.socket, socket.socket]]:
     """A connection as the worker's threads see it, impatient for the test's sake, and the client's end."""
     module = runpy.run_path(str(Path(canton_mcp.__file__).parent / "gunicorn.conf.py"))
     accepted, client = socket.socketpair()
-    with client, module["ClientSocket"].of(accepted, 0.05) as taken:
+    with client, module["ClientSocket"].of(accepted, 0.05, 0.05) as taken:
         yield taken, client
 
 

@@ -6,7 +6,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
-from canton_mcp.settings import Settings, SettingsError, release_id
+from canton_mcp.settings import Settings, SettingsError, fleet_secrets, release_id
 from canton_mcp.settings import TesterSettings as CallerSettings
 
 # One effective change of every field, as an environment.
@@ -18,7 +18,8 @@ CHANGES = {
     "mcp_name": {"CANTON_MCP_NAME": "canton-mcp-server-2"},
     "bind": {"CANTON_MCP_BIND": "127.0.0.1"},
     "port": {"CANTON_MCP_PORT": "7285", "MCP_SERVER_URL": "http://localhost:7284"},
-    "threads": {"CANTON_MCP_THREADS": "4"},
+    "threads": {"CANTON_MCP_THREADS": "17"},
+    "streams": {"CANTON_MCP_STREAMS": "3"},
     "dcap_enabled": {"DCAP_ENABLED": "false"},
     "dcap_host": {"DCAP_MULTICAST_IP": "192.0.2.10"},
     "dcap_port": {"DCAP_PORT": "10192"},
@@ -28,6 +29,7 @@ CHANGES = {
     "drain_dir": {"CANTON_MCP_DRAIN_DIR": "/tmp/drain"},
     "own_digest": {"CANTON_MCP_OWN_DIGEST": "f00"},
     "unit_digest": {"CANTON_MCP_UNIT_DIGEST": "abc"},
+    "allowed_hosts": {"CANTON_MCP_ALLOWED_HOSTS": "mcp.example.net"},
     "allowed_origins": {"CANTON_MCP_ALLOWED_ORIGINS": "https://tools.example.net"},
 }
 
@@ -37,6 +39,8 @@ REFUSED = [
     ("CANTON_MCP_PORT", "७२८४", "from 1 to 65535"),
     ("DCAP_PORT", "10191.5", "from 1 to 65535"),
     ("CANTON_MCP_THREADS", "0", "from 1 to 512"),
+    ("CANTON_MCP_STREAMS", "16", "from 0 to 15"),
+    ("CANTON_MCP_ALLOWED_HOSTS", "a/b", "nor a host name"),
     ("DCAP_DISCOVER_INTERVAL_SEC", "-1", "from 1 to 86400"),
     ("DCAP_ENABLED", "maybe", "true or false"),
     ("CANTON_HOT_RELOAD", "2", "true or false"),
@@ -124,7 +128,33 @@ def test_the_digest_is_the_same_everywhere_and_ignores_what_has_no_effect() -> N
         "PATH": "/bin",
         "MCP_SERVER_URLS": "http://a/mcp",
     }
-    assert Settings.from_env(spelled_out).digest == Settings.from_env({}).digest == "b4563540f1ef"
+    assert Settings.from_env(spelled_out).digest == Settings.from_env({}).digest == "ecbcae179556"
+
+
+def test_streams_leave_threads_for_calls() -> None:
+    chosen = [Settings.from_env({"CANTON_MCP_THREADS": str(threads)}).streams for threads in (1, 2, 5, 16)]
+    assert chosen == [0, 1, 2, 8]
+
+
+SECRET = "0123456789abcdef0123456789abcdef"
+
+
+def test_secrets_come_from_the_credential_newest_first(tmp_path: Path) -> None:
+    assert fleet_secrets({}) == fleet_secrets({"CREDENTIALS_DIRECTORY": str(tmp_path)}) == ()
+    (tmp_path / "fleet-secret").write_text(f"{SECRET}-new\n\n{SECRET}-old\n")
+    assert fleet_secrets({"CREDENTIALS_DIRECTORY": str(tmp_path)}) == (f"{SECRET}-new", f"{SECRET}-old")
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [(b"", "it is empty"), (f"{SECRET}\nshort\n".encode(), "line 2 is shorter"), (b"\xff" * 40, "ASCII text")],
+)
+def test_unusable_secrets_are_refused_without_being_told(tmp_path: Path, content: bytes, told: str) -> None:
+    (tmp_path / "fleet-secret").write_bytes(content)
+    with pytest.raises(SettingsError) as refused:
+        fleet_secrets({"CREDENTIALS_DIRECTORY": str(tmp_path)})
+    assert told in str(refused.value) and str(tmp_path) in str(refused.value)
+    assert SECRET not in str(refused.value) and "short\n" not in str(refused.value)
 
 
 def test_long_ids_work_with_a_warning() -> None:

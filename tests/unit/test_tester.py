@@ -23,6 +23,7 @@ from canton_mcp.tables import percentile
 from canton_mcp.tester.arguments import arguments_for
 from canton_mcp.tester.client import CallFailed, Server
 from canton_mcp.tester.report import Tally, summary
+from canton_mcp.tools import TOOLS
 from processes import Served
 
 
@@ -122,16 +123,13 @@ def test_a_long_run_does_not_grow() -> None:
 
 
 def test_every_tool_of_a_real_server(live_server: Served) -> None:
-    status, out = run(f"{live_server.url}/mcp", count=12)
+    status, out = run(f"{live_server.url}/mcp", count=40)
     assert status == 0, out
-    for tool in (
-        "validate_daml_business_logic",
-        "debug_authorization_failure",
-        "suggest_authorization_pattern",
-    ):
-        assert re.search(rf"^\[#\d+\] Calling \S+ → {tool}\n   ✅ Tool executed successfully$", out, re.M)
+    for tool in TOOLS:
+        pattern = rf"^\[#\d+\] Calling \S+ → {tool.name}\n   ✅ Tool executed successfully$"
+        assert re.search(pattern, out, re.M), tool.name
     total = row(out, "TOTAL")
-    assert total[1:5] == ["12", "12", "0", "0"]
+    assert total[1:5] == ["40", "40", "0", "0"]
 
 
 def test_a_dead_server_fails_and_the_others_go_on(live_server: Served) -> None:

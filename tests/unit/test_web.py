@@ -19,6 +19,7 @@ from canton_mcp.dcap import Emitter
 from canton_mcp.protocol import MAX_BODY_BYTES, Call, InvalidArguments, UnknownTool
 from canton_mcp.settings import Settings
 from canton_mcp.tools import TOOLS, Tool
+from canton_mcp.tools.base import Client
 from canton_mcp.web import create_app
 from canton_mcp.web.calls import ToolRunner
 from flask import Flask
@@ -303,7 +304,7 @@ def test_unknown_tools_leave_no_trace(client: FlaskClient, hub: Hub) -> None:
 def test_who_called(hub: Hub, headers: dict[str, str], client_name: str | None, caller: str) -> None:
     emitter = Emitter("s", "127.0.0.1", hub.port, default_caller="house")
     emitter.start()
-    ToolRunner([SMALL], emitter).call_tool("small", {"word": "on"}, Call(headers, client_name))
+    ToolRunner([SMALL], emitter).call_tool("small", {"word": "on"}, Call(headers, client_name=client_name))
     assert hub.receive()["ctx"]["caller"] == caller
     emitter.close(2)
 
@@ -317,7 +318,7 @@ class SmallResult(BaseModel):
     text: str
 
 
-def run_small(params: SmallParams) -> SmallResult:
+def run_small(params: SmallParams, client: Client) -> SmallResult:
     if params.free == "break":
         raise RuntimeError("secret detail")
     return SmallResult(text=params.word)

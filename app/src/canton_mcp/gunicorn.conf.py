@@ -33,6 +33,7 @@ _STORED_NAME = "listen"
 _CHECK_TIMEOUT_SEC = 60
 _WATCH_INTERVAL_SEC = 0.25
 _CLIENT_SILENCE_SEC = 15
+_CLIENT_STALL_SEC = 5
 _HOT_RELOAD = os.environ.get("CANTON_HOT_RELOAD") == "true"  # `canton-mcp serve` writes it in this form
 
 if _HOT_RELOAD:  # two edits within one second must not meet a stale .pyc file
@@ -70,12 +71,17 @@ class ClientSocket(socket.socket):
     """
 
     @classmethod
-    def of(cls, accepted: socket.socket, seconds: float) -> "ClientSocket":
-        """Take over an accepted connection; a single receive or send may last `seconds`."""
-        limit = struct.pack("@ll", int(seconds), int(seconds % 1 * 1_000_000))
+    def of(cls, accepted: socket.socket, silence: float, stall: float) -> "ClientSocket":
+        """Take over an accepted connection.
+
+        A single receive may last `silence` seconds, a single send `stall` seconds; a peer that acknowledges
+        nothing for `silence` seconds is gone, as one is that was switched off in the middle of a stream.
+        """
         taken = cls(accepted.family, accepted.type, accepted.proto, fileno=accepted.detach())
-        taken.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
-        taken.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(silence))
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(stall))
+        with contextlib.suppress(OSError):  # not a TCP socket
+            taken.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(silence * 1000))
         return taken
 
     def recv(self, *arguments: Any) -> bytes:
@@ -97,6 +103,10 @@ class ClientSocket(socket.socket):
             raise
 
 
+def _timeval(seconds: float) -> bytes:
+    return struct.pack("@ll", int(seconds), int(seconds % 1 * 1_000_000))
+
+
 class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     """A threaded worker that turns an application that does not load into one clear line."""
 
@@ -105,8 +115,14 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     def enqueue_req(self, conn: Any) -> None:
         """Hand a connection that has something to say to a thread."""
         if not isinstance(conn.sock, ClientSocket):
-            conn.sock = ClientSocket.of(conn.sock, _CLIENT_SILENCE_SEC)
+            conn.sock = ClientSocket.of(conn.sock, _CLIENT_SILENCE_SEC, _CLIENT_STALL_SEC)
         super().enqueue_req(conn)
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """Stop: streams would otherwise hold the worker until it is killed."""
+        if self.loaded:  # not in the signal handler itself, whose thread may hold the locks that are needed
+            threading.Thread(target=self.wsgi.extensions["canton_mcp"].stop, daemon=True).start()
+        super().handle_exit(sig, frame)
 
     def load_wsgi(self) -> None:
         """Load the application; with hot reload, do not give up but answer 503 until it is mended."""

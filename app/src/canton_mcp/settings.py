@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-__all__ = ["Settings", "SettingsError", "TesterSettings", "release_id"]
+__all__ = ["Settings", "SettingsError", "TesterSettings", "fleet_secrets", "release_id"]
 
 T = TypeVar("T")
 
@@ -28,6 +28,8 @@ _SERVER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _HOST_LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 _LONG_SERVER_ID = 32
 _DEFAULT_PORT = 7284
+_SECRET_FILE = "fleet-secret"
+_MIN_SECRET = 32
 
 
 class SettingsError(ValueError):
@@ -81,6 +83,8 @@ class Settings:
     bind: str
     port: int
     threads: int
+    streams: int
+    """How many streams may be open at a time; each holds a thread."""
     dcap_enabled: bool
     dcap_host: str
     dcap_port: int
@@ -93,6 +97,8 @@ class Settings:
     own_digest: str
     """The same for what concerns this server alone."""
     allowed_origins: tuple[str, ...]
+    allowed_hosts: tuple[str, ...]
+    """Host names, without ports, that requests may be addressed to; empty for any."""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Settings:
@@ -107,6 +113,7 @@ class Settings:
         port = read.get("CANTON_MCP_PORT", _DEFAULT_PORT, _port)
         public_url = read.get("MCP_SERVER_URL", f"http://localhost:{port}", _base_url)
         read.get("X402_ENABLED", False, _payments)
+        threads = read.get("CANTON_MCP_THREADS", 16, _whole_number(1, 512, 16))
         settings = cls(
             server_id=read.get("DCAP_SERVER_ID", "canton-mcp-1", _server_id),
             server_name=read.get("DCAP_SERVER_NAME", "Canton MCP Server 1", _display_name),
@@ -115,7 +122,8 @@ class Settings:
             mcp_name=read.get("CANTON_MCP_NAME", "canton-mcp-server", _mcp_name),
             bind=read.get("CANTON_MCP_BIND", "0.0.0.0", _address),
             port=port,
-            threads=read.get("CANTON_MCP_THREADS", 16, _whole_number(1, 512, 16)),
+            threads=threads,
+            streams=read.get("CANTON_MCP_STREAMS", threads // 2, _whole_number(0, threads - 1, threads // 2)),
             dcap_enabled=read.get("DCAP_ENABLED", True, _boolean),
             dcap_host=read.get("DCAP_MULTICAST_IP", "", _host),
             dcap_port=read.get("DCAP_PORT", 10191, _port),
@@ -128,6 +136,7 @@ class Settings:
             unit_digest=read.get("CANTON_MCP_UNIT_DIGEST", "", str),
             own_digest=read.get("CANTON_MCP_OWN_DIGEST", "", str),
             allowed_origins=read.get("CANTON_MCP_ALLOWED_ORIGINS", (), _origins),
+            allowed_hosts=read.get("CANTON_MCP_ALLOWED_HOSTS", (), _hosts),
         )
         read.finish()
         return settings
@@ -194,6 +203,31 @@ class TesterSettings:
             )
         read.finish()
         return cls(urls=urls, min_interval=low, max_interval=high)
+
+
+def fleet_secrets(env: Mapping[str, str]) -> tuple[str, ...]:
+    """The secrets that all servers of the fleet share, newest first; none when there is no credential.
+
+    They come as a file, since an environment is read too easily (systemd.exec(5), LoadCredential=).
+
+    Raises:
+        SettingsError: the file cannot be read, or holds a secret that is easy to guess.
+    """
+    directory = env.get("CREDENTIALS_DIRECTORY", "")
+    path = Path(directory) / _SECRET_FILE
+    if not directory or not path.exists():
+        return ()
+    try:
+        secrets = tuple(filter(None, map(str.strip, path.read_text(encoding="ascii").splitlines())))
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(
+            f"{path}: cannot be read as ASCII text ({error}). Write the fleet secret anew."
+        ) from None
+    weak = [number for number, secret in enumerate(secrets, 1) if len(secret) < _MIN_SECRET]
+    if weak or not secrets:
+        reason = f"line {weak[0]} is shorter than {_MIN_SECRET} characters" if weak else "it is empty"
+        raise SettingsError(f"{path}: {reason}. Use for example the output of: openssl rand -hex 32")
+    return secrets
 
 
 def release_id(prefix: str | Path | None = None) -> str:
@@ -320,6 +354,10 @@ def _urls(raw: str) -> tuple[str, ...]:
 
 def _origins(raw: str) -> tuple[str, ...]:
     return tuple(_origin(item.strip()) for item in raw.split(",") if item.strip())
+
+
+def _hosts(raw: str) -> tuple[str, ...]:
+    return tuple(_host(item.strip().strip("[]")).lower() for item in raw.split(",") if item.strip())
 
 
 def _origin(raw: str) -> str:

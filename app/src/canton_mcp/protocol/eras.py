@@ -10,7 +10,7 @@ import base64
 import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, get_args
+from typing import Any, Final
 
 import mcp_types
 from mcp_types import (
@@ -24,6 +24,7 @@ from mcp_types import (
 )
 from pydantic import BaseModel, ValidationError
 
+from canton_mcp.protocol.call import LOG_LEVELS
 from canton_mcp.protocol.jsonrpc import (
     INTERNAL_ERROR,
     INVALID_PARAMS,
@@ -43,7 +44,10 @@ __all__ = [
     "Era",
     "Legacy",
     "Modern",
+    "agree",
     "choose_era",
+    "decoded",
+    "header",
     "header_era",
     "negotiate",
 ]
@@ -61,8 +65,11 @@ _METHOD_HEADER: Final = "mcp-method"
 _NAME_HEADER: Final = "mcp-name"
 _NAMED_BY: Final = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
 _HANDSHAKE_VERSIONS: Final = frozenset({*LEGACY_VERSIONS, "2024-11-05"})
-_LOG_LEVELS: Final = frozenset(get_args(mcp_types.LoggingLevel))
 _LEGACY_MISSING: Final = ("resultType", "ttlMs", "cacheScope")
+_META_MODELS: Final[Mapping[str, type[BaseModel]]] = {
+    CLIENT_CAPABILITIES_META_KEY: mcp_types.ClientCapabilities,
+    CLIENT_INFO_META_KEY: mcp_types.Implementation,
+}
 _BASE64_PREFIX: Final = "=?base64?"
 _BASE64_SUFFIX: Final = "?="
 
@@ -127,11 +134,23 @@ class Modern:
         _check_headers(message, version, headers)
         if version != MODERN_VERSION:
             raise _unsupported(version)
-        _check_meta_values(meta)
+
+    def check_values(self, message: Message) -> None:
+        """Refuse a request whose ``_meta`` holds values of the wrong kind (-32602)."""
+        _check_meta_values(message.meta)
+
+    def capabilities(self, message: Message) -> mcp_types.ClientCapabilities:
+        """What the client declares with this request, once `check_values` has passed."""
+        return mcp_types.ClientCapabilities.model_validate(message.meta[CLIENT_CAPABILITIES_META_KEY])
+
+    def log_level(self, message: Message) -> str | None:
+        """From which level on this request wants log messages; None for no messages at all."""
+        level: str | None = message.meta.get(LOG_LEVEL_META_KEY)
+        return level
 
     def check_notification(self, headers: Mapping[str, str]) -> None:
         """Refuse a notification whose version header names a version that is not served (-32022)."""
-        named = _header(headers, VERSION_HEADER)
+        named = header(headers, VERSION_HEADER)
         if named is not None and named not in SERVED_VERSIONS:
             raise _unsupported(named)
 
@@ -166,7 +185,7 @@ def header_era(headers: Mapping[str, str]) -> Era:
     Raises:
         RpcError: it names a handshake version that is not served (-32600).
     """
-    version = _header(headers, VERSION_HEADER)
+    version = header(headers, VERSION_HEADER)
     if version is None:
         return Legacy(BATCH_VERSION)
     if version in LEGACY_VERSIONS:
@@ -191,32 +210,40 @@ def _unsupported(version: str) -> RpcError:
     return RpcError(UNSUPPORTED_PROTOCOL_VERSION, "Unsupported protocol version", data)
 
 
-def _header(headers: Mapping[str, str], name: str) -> str | None:
+def header(headers: Mapping[str, str], name: str) -> str | None:
+    """A header without the blanks around it."""
     value = headers.get(name)
     return None if value is None else value.strip(" \t")
 
 
 def _check_headers(message: Message, version: str, headers: Mapping[str, str]) -> None:
-    _agree("MCP-Protocol-Version", _header(headers, VERSION_HEADER), version)
-    _agree("Mcp-Method", _header(headers, _METHOD_HEADER), message.method)
+    agree("MCP-Protocol-Version", header(headers, VERSION_HEADER), version)
+    agree("Mcp-Method", header(headers, _METHOD_HEADER), message.method)
     member = _NAMED_BY.get(message.method)
     if member is None:
         return
-    sent = _header(headers, _NAME_HEADER)
+    sent = header(headers, _NAME_HEADER)
     named = message.arguments.get(member)
     if sent is None or isinstance(named, str):  # a missing name in the body is a matter of parameters
-        _agree("Mcp-Name", _decoded(sent), named)
+        agree("Mcp-Name", decoded("Mcp-Name", sent), named)
 
 
-def _agree(header: str, sent: str | None, expected: Any) -> None:
+def agree(name: str, sent: str | None, expected: Any) -> None:
+    """Refuse a header that is missing or says something else than the body (-32020)."""
     if sent is None:
-        raise RpcError(HEADER_MISMATCH, f"The {header} header is missing")
+        raise RpcError(HEADER_MISMATCH, f"The {name} header is missing")
     if sent != expected:
-        raise RpcError(HEADER_MISMATCH, f"The {header} header does not match the body")
+        raise RpcError(HEADER_MISMATCH, f"The {name} header does not match the body")
 
 
-def _decoded(value: str | None) -> str | None:
-    """A header value with its base64 wrapping removed, if it has one."""
+def decoded(name: str, value: str | None) -> str | None:
+    """A header value with its base64 wrapping removed, if it has one.
+
+    Raises:
+        RpcError: the wrapping holds no base64 of UTF-8 text, or the value is not ASCII (-32020).
+    """
+    if value is not None and not value.isascii():  # it could be read in more than one way
+        raise RpcError(HEADER_MISMATCH, f"The {name} header must be ASCII; wrap other text in base64")
     if value is None or not (
         value.startswith(_BASE64_PREFIX)
         and value.endswith(_BASE64_SUFFIX)
@@ -227,17 +254,17 @@ def _decoded(value: str | None) -> str | None:
         packed = value[len(_BASE64_PREFIX) : -len(_BASE64_SUFFIX)]
         return base64.b64decode(packed.encode("ascii"), validate=True).decode("utf-8")
     except (binascii.Error, UnicodeError):
-        raise RpcError(HEADER_MISMATCH, "The Mcp-Name header is not valid base64 of UTF-8 text") from None
+        raise RpcError(HEADER_MISMATCH, f"The {name} header is not valid base64 of UTF-8 text") from None
 
 
 def _check_meta_values(meta: Mapping[str, Any]) -> None:
-    if not isinstance(meta[CLIENT_CAPABILITIES_META_KEY], dict):
-        raise RpcError(INVALID_PARAMS, f"{CLIENT_CAPABILITIES_META_KEY} must be an object")
-    if CLIENT_INFO_META_KEY in meta:
+    for key, model in _META_MODELS.items():
+        if key not in meta:
+            continue
         try:
-            mcp_types.Implementation.model_validate(meta[CLIENT_INFO_META_KEY], by_name=False)
+            model.model_validate(meta[key], by_name=False)
         except ValidationError as error:
-            raise RpcError(INVALID_PARAMS, f"{CLIENT_INFO_META_KEY}: {explain(error)}") from None
+            raise RpcError(INVALID_PARAMS, f"{key}: {explain(error)}") from None
     level = meta.get(LOG_LEVEL_META_KEY)
-    if LOG_LEVEL_META_KEY in meta and not (isinstance(level, str) and level in _LOG_LEVELS):
+    if LOG_LEVEL_META_KEY in meta and not (isinstance(level, str) and level in LOG_LEVELS):
         raise RpcError(INVALID_PARAMS, f"{LOG_LEVEL_META_KEY} is not a log level")

@@ -9,7 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import mcp_types
 from mcp_types import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR
+from pydantic import BaseModel
 
 __all__ = [
     "INTERNAL_ERROR",
@@ -25,13 +27,18 @@ __all__ = [
     "batch_body",
     "encode",
     "error_body",
+    "notification_body",
     "parse",
     "read_message",
+    "request_body",
     "result_body",
 ]
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 """Larger request bodies are refused with HTTP status 413."""
+
+MAX_DEPTH = 128
+"""Deeper values are refused: what can be read just so cannot always be written again."""
 
 RequestId = int | str
 
@@ -100,6 +107,8 @@ def parse(body: bytes) -> Any:
             json.dumps(value, ensure_ascii=False).encode("utf-8")  # half a surrogate pair cannot be sent back
     except (ValueError, RecursionError):
         raise RpcError(PARSE_ERROR, "The body is not valid JSON in UTF-8") from None
+    if text.count("[") + text.count("{") > MAX_DEPTH and _is_deep(value):
+        raise RpcError(PARSE_ERROR, f"The body is nested deeper than {MAX_DEPTH} levels")
     return value
 
 
@@ -137,14 +146,41 @@ def error_body(identifier: RequestId | None, error: RpcError) -> bytes:
     return encode({"jsonrpc": "2.0", "id": identifier, "error": detail})
 
 
+def request_body(identifier: RequestId, request: mcp_types.Request[Any, Any]) -> bytes:
+    """An encoded request of ours to the client."""
+    return encode({"jsonrpc": "2.0", "id": identifier, **_wire(request)})
+
+
+def notification_body(notification: mcp_types.Notification[Any, Any]) -> bytes:
+    """An encoded notification to the client."""
+    return encode({"jsonrpc": "2.0", **_wire(notification)})
+
+
 def batch_body(answers: Sequence[bytes]) -> bytes:
     """Encoded response objects as one encoded batch."""
     return b"[%b]" % b",".join(answers)
 
 
-def encode(value: Any) -> bytes:
-    """Compact JSON in UTF-8, on one line."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8")
+def encode(value: Any, *, sort: bool = False) -> bytes:
+    """Compact JSON in UTF-8, on one line; members in order of their names with `sort`."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=sort)
+    return text.encode("utf-8")
+
+
+def _wire(message: BaseModel) -> dict[str, Any]:
+    return message.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def _is_deep(value: Any) -> bool:
+    level: list[Any] = [[value]]
+    for _ in range(MAX_DEPTH + 1):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list)
+        ]
+    return bool(level)
 
 
 def _no_constant(name: str) -> float:

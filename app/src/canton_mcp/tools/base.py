@@ -1,10 +1,10 @@
-"""What a tool is: parameter and result models, a pure function, and examples."""
+"""What a tool is: parameter and result models, a function, examples; and how it speaks to its caller."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic.alias_generators import to_camel
@@ -14,6 +14,36 @@ MAX_CODE_CHARS = 500_000
 MAX_TEXT_CHARS = 20_000
 MAX_ITEM_CHARS = 2_000
 MAX_ITEMS = 50
+
+
+class Client(Protocol):
+    """Who called a tool, to speak to while it runs. Both methods may raise, to end the call; let that pass."""
+
+    def progress(self, done: float, total: float, message: str) -> None:
+        """Tell how far the work is; `done` rises to `total`."""
+        ...
+
+    def ask(self, question: str, fields: Mapping[str, str]) -> dict[str, str] | None:
+        """Ask for `fields` (name -> what to enter), each of which may stay empty.
+
+        Returns the answers that are not empty, of at most `MAX_ITEM_CHARS` each, or None when the caller
+        cannot or does not want to answer. A tool must not have changed anything before its last question:
+        it may be run again from its start, with the answers.
+        """
+        ...
+
+
+class _Silent:
+    def progress(self, done: float, total: float, message: str) -> None:
+        """Nobody listens."""
+
+    def ask(self, question: str, fields: Mapping[str, str]) -> dict[str, str] | None:
+        """Nobody answers."""
+        return None
+
+
+SILENT: Client = _Silent()
+"""A caller that neither listens nor answers."""
 
 
 class ResultModel(BaseModel):
@@ -46,7 +76,8 @@ class ParamsModel(BaseModel):
 class Tool:
     """One callable tool; knows nothing of the protocol that carries it.
 
-    `run` is pure: it takes an instance of `params` and returns an instance of `result`.
+    `run` takes an instance of `params` and its caller, and returns an instance of `result`; it changes
+    nothing, and the same arguments and answers give the same result.
     `render` turns a result into a short text for people. `examples` are ready argument
     objects (camelCase) that `run` accepts; the input schema carries them.
     """
@@ -56,7 +87,7 @@ class Tool:
     description: str
     params: type[BaseModel]
     result: type[BaseModel]
-    run: Callable[[Any], BaseModel]
+    run: Callable[[Any, Client], BaseModel]
     render: Callable[[Any], str]
     examples: tuple[dict[str, Any], ...]
     tags: tuple[str, ...] = ()

@@ -9,7 +9,15 @@ from pydantic import Field
 
 from canton_mcp import daml
 from canton_mcp.daml import ErrorKind as Kind
-from canton_mcp.tools.base import MAX_CODE_CHARS, MAX_TEXT_CHARS, ParamsModel, ResultModel, Tool
+from canton_mcp.tools.base import (
+    MAX_CODE_CHARS,
+    MAX_TEXT_CHARS,
+    SILENT,
+    Client,
+    ParamsModel,
+    ResultModel,
+    Tool,
+)
 
 
 class DebugParams(ParamsModel):
@@ -79,11 +87,18 @@ class DebugResult(ResultModel):
     limits: list[str] = Field(description="What was not checked, and why.")
 
 
-def run(params: DebugParams) -> DebugResult:
-    """Classifies the error and, with code, names the places that can raise it; pure."""
+def run(params: DebugParams, client: Client = SILENT) -> DebugResult:
+    """Classifies the error and, with code, names the places that can raise it; tells its stages."""
+    stages = 3 if params.daml_code.strip() else 1
     diagnosis = daml.classify(params.error_message)
-    outline = daml.read(params.daml_code) if params.daml_code.strip() else None
+    client.progress(1, stages, f"error classified: {diagnosis.kind.replace('_', ' ')}")
+    outline: daml.Outline | None = None
+    if stages > 1:
+        outline = daml.read(params.daml_code)
+        client.progress(2, stages, "code read")
     sites, limits = _sites(diagnosis, outline)
+    if stages > 1:
+        client.progress(3, stages, "error and code compared")
     location = diagnosis.location
     return DebugResult(
         kind=diagnosis.kind,

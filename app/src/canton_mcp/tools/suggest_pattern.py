@@ -8,7 +8,16 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints
 
 from canton_mcp import daml
-from canton_mcp.tools.base import MAX_ITEM_CHARS, MAX_ITEMS, MAX_TEXT_CHARS, ParamsModel, ResultModel, Tool
+from canton_mcp.tools.base import (
+    MAX_ITEM_CHARS,
+    MAX_ITEMS,
+    MAX_TEXT_CHARS,
+    SILENT,
+    Client,
+    ParamsModel,
+    ResultModel,
+    Tool,
+)
 
 Constraint = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_ITEM_CHARS)]
 Level = Literal["basic", "enhanced", "high"]
@@ -83,12 +92,17 @@ class SuggestResult(ResultModel):
     questions: list[str] = Field(description="What to say for a better choice.")
 
 
-def run(params: SuggestParams) -> SuggestResult:
-    """Chooses the pattern whose cues weigh most in the description; pure."""
-    ranked = _ranked(params.workflow_description)
+def run(params: SuggestParams, client: Client = SILENT) -> SuggestResult:
+    """Chooses the pattern whose cues weigh most in the description; asks once when none weighs enough."""
+    text = params.workflow_description
+    ranked = _ranked(text)
+    if ranked[0][0] < _ENOUGH:
+        answers = client.ask("Which pattern fits is not clear yet. Please say:", _open_questions(text))
+        text = "\n".join([text, *(answers or {}).values()])
+        ranked = _ranked(text)
     best_score, best, words = ranked[0]
     if best_score < _ENOUGH:
-        return _undecided(params)
+        return _undecided(params, text)
     named = ", ".join(f"'{word}'" for word in words)
     return SuggestResult(
         pattern=PatternInfo(id=best.id, name=best.name, when=best.when),
@@ -104,7 +118,7 @@ def run(params: SuggestParams) -> SuggestResult:
         alternatives=[
             _alternative(score, pattern, found) for score, pattern, found in ranked[1 : 1 + _ALTERNATIVES]
         ],
-        questions=_questions(params.workflow_description) if ranked[1][0] == best_score else [],
+        questions=_questions(text) if ranked[1][0] == best_score else [],
     )
 
 
@@ -135,7 +149,7 @@ def _ranked(text: str) -> list[tuple[int, daml.Pattern, list[str]]]:
     return sorted(scored, key=lambda entry: -entry[0])
 
 
-def _undecided(params: SuggestParams) -> SuggestResult:
+def _undecided(params: SuggestParams, text: str) -> SuggestResult:
     return SuggestResult(
         pattern=None,
         level=params.security_level,
@@ -153,13 +167,22 @@ def _undecided(params: SuggestParams) -> SuggestResult:
             for text in params.constraints
         ],
         alternatives=[],
-        questions=_questions(params.workflow_description),
+        questions=list(_open_questions(text).values()),
     )
 
 
 def _questions(text: str) -> list[str]:
-    asked = [question for cue, question in _QUESTIONS if not re.search(cue, text, re.I)]
-    return asked or ["which of the alternatives comes nearest to the workflow?"]
+    return list(_unsaid(text).values()) or ["which of the alternatives comes nearest to the workflow?"]
+
+
+def _open_questions(text: str) -> dict[str, str]:
+    """What to ask when nothing is chosen: never empty."""
+    return _unsaid(text) or {"steps": "step by step, who does what, and with whose consent?"}
+
+
+def _unsaid(text: str) -> dict[str, str]:
+    """Questions that the description does not answer, by their names."""
+    return {name: question for name, cue, question in _QUESTIONS if not re.search(cue, text, re.I)}
 
 
 def _hardening(pattern: daml.Pattern, level: Level) -> list[str]:
@@ -207,11 +230,20 @@ def _alternative(score: int, pattern: daml.Pattern, words: list[str]) -> Alterna
 _ENOUGH = 2
 _ALTERNATIVES = 3
 _QUESTIONS = (
-    (r"\bsign|\bbound\b|\boblig|\bagree", "who is bound by the contract and must sign it?"),
-    (r"\bcan\b|\bmay\b|\bmust\b|\baccept|\bapprov|\btransfer", "who acts, when, and may others do the same?"),
-    (r"\bsee\b|\bvisib|\bobserv|\baudit", "who only looks on?"),
-    (r"\basset|\btoken|\bmoney|\bpay|\bamount|\bcoin|\bbond|\bshare", "does anything of value move?"),
+    ("bound", r"\bsign|\bbound\b|\boblig|\bagree", "who is bound by the contract and must sign it?"),
     (
+        "actors",
+        r"\bcan\b|\bmay\b|\bmust\b|\baccept|\bapprov|\btransfer",
+        "who acts, when, and may others do the same?",
+    ),
+    ("watchers", r"\bsee\b|\bvisib|\bobserv|\baudit", "who only looks on?"),
+    (
+        "value",
+        r"\basset|\btoken|\bmoney|\bpay|\bamount|\bcoin|\bbond|\bshare",
+        "does anything of value move?",
+    ),
+    (
+        "timing",
         r"\bonce\b|\brepeat|\bongoing|\bevery\b|\bdeadline|\buntil\b|\bexpir",
         "does it happen once or often, and is there a deadline?",
     ),

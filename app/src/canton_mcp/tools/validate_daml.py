@@ -13,6 +13,8 @@ from canton_mcp.tools.base import (
     MAX_ITEM_CHARS,
     MAX_ITEMS,
     MAX_TEXT_CHARS,
+    SILENT,
+    Client,
     ParamsModel,
     ResultModel,
     Tool,
@@ -23,6 +25,7 @@ Requirement = Annotated[
 ]
 Verdict = Literal["valid", "invalid", "incomplete", "unknown"]
 
+_STAGES = 4
 _RENDERED = 20
 _MAX_LIMITS = 50
 _MAX_LISTED = 200
@@ -138,15 +141,21 @@ class ValidateResult(ResultModel):
     limits: list[str] = Field(description="What was not checked, or could not be decided, and why.")
 
 
-def run(params: ValidateParams) -> ValidateResult:
-    """Reads the code and reports findings, requirements and what stayed open; pure."""
+def run(params: ValidateParams, client: Client = SILENT) -> ValidateResult:
+    """Reads the code and reports findings, requirements and what stayed open; tells its stages."""
     outline = daml.read(params.daml_code)
+    client.progress(1, _STAGES, f"{_count(len(outline.templates), 'template')} read")
     actions = daml.analyse(outline)
+    client.progress(
+        2, _STAGES, f"authority of {_count(sum(map(len, actions.values())), 'ledger action')} judged"
+    )
     found = [_finding(finding) for finding in daml.findings(outline, actions)]
     found = [*(_unreadable(problem) for problem in outline.problems), *found]
     if not outline.templates:
         found.insert(0, _no_template())
+    client.progress(3, _STAGES, f"{_count(len(found), 'finding')} made")
     intent = _intent(params, outline, actions) if outline.templates else []
+    client.progress(4, _STAGES, f"{_count(len(intent), 'requirement')} compared")
     limits = _limits(params, outline, actions, intent)
     undecided = [action for group in actions.values() for action in group if action.status == "unknown"]
     verdict = _verdict(found, intent, bool(undecided) or _unread_code(outline, actions))

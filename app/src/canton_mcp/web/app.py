@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import os
+import socket
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -18,10 +20,12 @@ from werkzeug.exceptions import HTTPException
 
 from canton_mcp import __version__
 from canton_mcp.dcap import Emitter
-from canton_mcp.protocol import MAX_BODY_BYTES, Dispatcher, Reply
-from canton_mcp.settings import Settings, release_id
+from canton_mcp.protocol import MAX_BODY_BYTES, Dispatcher, Features, Reply, Seals
+from canton_mcp.settings import Settings, fleet_secrets, release_id
 from canton_mcp.tools import TOOLS
 from canton_mcp.web.calls import ToolRunner
+from canton_mcp.web.offers import CatalogueCompleter, CataloguePrompts, CatalogueResources
+from canton_mcp.web.rollout import RolloutWatch
 
 __all__ = ["Server", "create_app"]
 
@@ -31,7 +35,8 @@ _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _INSTRUCTIONS = (
     "Tools for authorization in DAML contracts on Canton: check code against a business intent, explain an "
-    "authorization failure, and suggest a pattern. Send whole DAML modules rather than fragments."
+    "authorization failure, and suggest a pattern. Send whole DAML modules rather than fragments. The patterns, "
+    "rules and guides behind the answers are resources (canton://...); recommend_canonical_resources finds them."
 )
 
 
@@ -44,12 +49,19 @@ class Server:
     emitter: Emitter
     runner: ToolRunner
     dispatcher: Dispatcher
+    rollout: RolloutWatch
     started: float
     """`time.monotonic` at creation."""
 
     def start(self) -> None:
         """Start what needs threads; call it in the process that serves, after any fork."""
         self.emitter.start()
+        self.rollout.start()
+
+    def stop(self) -> None:
+        """End what would otherwise go on for as long as its client likes; requests are still answered."""
+        self.rollout.stop()
+        self.dispatcher.close()
 
     def close(self) -> None:
         """Send what is still queued, for at most two seconds."""
@@ -74,12 +86,15 @@ class Server:
             "uptime_seconds": round(time.monotonic() - self.started, 1),
             "draining": settings.draining,
             "calls": asdict(self.runner.counts),
+            "streams": {"open": self.dispatcher.open_streams, "limit": settings.streams},
             "dcap": self.emitter.stats(),
         }
 
 
-def create_app(settings: Settings | None = None) -> Flask:
+def create_app(settings: Settings | None = None, features: Features | None = None) -> Flask:
     """The WSGI application of one server; without `settings` the environment decides.
+
+    With `features` these are served in place of the product's own.
 
     Raises:
         SettingsError: the environment holds values that cannot be used.
@@ -88,7 +103,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     _log_to_stdout()
     for warning in chosen.warnings:
         log.warning("%s", warning)
-    server = _server(chosen)
+    server = _server(chosen, features)
     app = Flask("canton_mcp", static_folder=None)
     app.extensions["canton_mcp"] = server
     # A body without a length is cut at this number without a word, so the dispatcher must see one byte too many.
@@ -97,7 +112,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     return app
 
 
-def _server(settings: Settings) -> Server:
+def _server(settings: Settings, features: Features | None) -> Server:
     emitter = Emitter(
         settings.server_id,
         settings.dcap_host,
@@ -110,24 +125,63 @@ def _server(settings: Settings) -> Server:
     identity = mcp_types.Implementation(
         name=settings.mcp_name, title=settings.server_name, version=__version__
     )
+    dispatcher = Dispatcher(
+        identity,
+        features or _features(runner),
+        seals=_seals(),
+        instructions=None if features else _INSTRUCTIONS,
+        max_streams=settings.streams,
+        threads=settings.threads,
+    )
     return Server(
         settings=settings,
         release=release_id(),
         emitter=emitter,
         runner=runner,
-        dispatcher=Dispatcher(identity, runner, _INSTRUCTIONS),
+        dispatcher=dispatcher,
+        rollout=RolloutWatch(settings.drain_dir, lambda: _announce_lists(dispatcher)),
         started=time.monotonic(),
     )
+
+
+def _features(runner: ToolRunner) -> Features:
+    """What the product offers."""
+    return Features(
+        tools=runner,
+        resources=CatalogueResources(),
+        prompts=CataloguePrompts(),
+        completer=CatalogueCompleter(),
+        asks=True,
+        list_changes=True,
+    )
+
+
+def _announce_lists(dispatcher: Dispatcher) -> None:
+    log.info("A rollout is over: clients are told to fetch the lists again")
+    for kind in ("tools", "prompts", "resources"):
+        dispatcher.publish(kind)
+
+
+def _seals() -> Seals | None:
+    secrets = fleet_secrets(os.environ)
+    if secrets:
+        return Seals(secrets)
+    log.warning(
+        "There is no fleet secret: other servers cannot read what this one seals. See `mcp_server_secret`."
+    )
+    return None
 
 
 def _add_routes(app: Flask, server: Server) -> None:
     @app.route("/mcp", methods=_METHODS, provide_automatic_options=False)
     def mcp() -> Response:
+        if not _host_allowed(request.host, server.settings.allowed_hosts):
+            return _json({"error": "This host name is not served here"}, 421)
         if not _origin_allowed(request.headers.get("Origin"), server.settings.allowed_origins):
             return _json({"error": "This origin is not allowed"}, 403)
         headers = {name.lower(): value for name, value in request.headers.items()}
         body = request.get_data(cache=False) if request.method == "POST" else b""
-        return _http(server.dispatcher.handle(request.method, headers, body))
+        return _http(server.dispatcher.handle(request.method, headers, body, _connection(request.environ)))
 
     @app.get("/health")
     def health() -> Response:
@@ -174,8 +228,24 @@ def _origin_allowed(origin: str | None, allowed: tuple[str, ...]) -> bool:
     return parts.scheme in ("http", "https") and parts.hostname in _LOOPBACK
 
 
+def _host_allowed(host: str, allowed: tuple[str, ...]) -> bool:
+    """Whether requests addressed to this host name, with or without a port, are served."""
+    if not allowed:
+        return True
+    try:
+        return urlsplit(f"//{host}").hostname in allowed
+    except ValueError:
+        return False
+
+
+def _connection(environ: Mapping[str, Any]) -> int | None:
+    """The descriptor of the client's connection, where the HTTP server shows it."""
+    connection = environ.get("gunicorn.socket")
+    return connection.fileno() if isinstance(connection, socket.socket) else None
+
+
 def _http(reply: Reply) -> Response:
-    response = Response(reply.body or b"", status=reply.status)
+    response = Response(reply.events or reply.body or b"", status=reply.status)
     del response.headers["Content-Type"]
     response.headers.update(reply.headers)
     return response

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 import time
@@ -13,20 +14,30 @@ import mcp_types
 from pydantic import ValidationError
 
 from canton_mcp.dcap import Emitter
-from canton_mcp.protocol import Call, InvalidArguments, ToolOutcome, UnknownTool, explain
-from canton_mcp.tools import Tool
+from canton_mcp.protocol import (
+    Call,
+    Cancelled,
+    CannotAsk,
+    InputRequired,
+    InvalidArguments,
+    MissingCapability,
+    UnknownTool,
+    explain,
+)
+from canton_mcp.tools.base import MAX_ITEM_CHARS, Tool
 
 __all__ = ["CallCounts", "ToolRunner"]
 
 log = logging.getLogger(__name__)
 
+_ELICIT = "elicitation/create"
 _CALLER_HEADER = "x-caller-id"
 _MAX_CALLER = 64
 
 
 @dataclass(frozen=True)
 class CallCounts:
-    """Calls of known tools since this process started; `total` is the sum of the other two."""
+    """Finished calls of known tools since this process started; `total` is the sum of the other two."""
 
     total: int = 0
     ok: int = 0
@@ -57,12 +68,14 @@ class ToolRunner:
         """All tools as MCP describes them (MCP "Tools", Listing Tools)."""
         return self._listed
 
-    def call_tool(self, name: str, arguments: dict[str, Any], call: Call) -> ToolOutcome:
+    def call_tool(self, name: str, arguments: dict[str, Any], call: Call) -> mcp_types.CallToolResult:
         """Run one tool and report the call, whatever comes of it.
 
         Raises:
             UnknownTool: no tool has this name; such a call is not reported.
             InvalidArguments: the arguments do not fit the tool's parameters.
+            InputRequired, Cancelled, MissingCapability: the call ends here without being finished, so it is
+                neither counted nor sent.
             Exception: what the tool raised.
         """
         tool = self._tools.get(name)
@@ -76,21 +89,32 @@ class ToolRunner:
             told = f"invalid arguments: {reason}"
             self._failed(name, 0.0, code="invalid_params", reason=told, arguments=arguments, caller=caller)
             raise InvalidArguments(f"Invalid arguments for {name}: {reason}") from None
+        client = _CallClient(call)
         started = time.perf_counter()
         try:
-            result = tool.run(params)
-            exec_ms = _milliseconds_since(started)
-            outcome = ToolOutcome(tool.render(result), result.model_dump(mode="json", by_alias=True))
+            result = tool.run(params, client)
+            exec_ms = client.working_ms(started)
+            structured = result.model_dump(mode="json", by_alias=True)
+            encoded = json.dumps(structured, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+            shaped = _call_result([tool.render(result), encoded], structured)
+            size = len(encoded.encode())
+        except InputRequired:
+            log.info("Tool %s asks its caller after %.0f ms", name, client.working_ms(started))
+            raise
+        except Cancelled:
+            log.info("Tool %s cancelled after %.0f ms", name, client.working_ms(started))
+            raise
+        except MissingCapability:
+            raise
         except Exception as error:
-            exec_ms = _milliseconds_since(started)
+            exec_ms = client.working_ms(started)
             told = type(error).__name__
             self._failed(name, exec_ms, code="exception", reason=told, arguments=arguments, caller=caller)
             raise
         self._count(ok=True)
         log.info("Tool %s completed in %.0f ms", name, exec_ms)
-        size = len(result.model_dump_json(by_alias=True).encode())
         self._emitter.perf_update(name, exec_ms, True, arguments=arguments, result_size=size, caller=caller)
-        return outcome
+        return shaped
 
     def _failed(
         self,
@@ -110,6 +134,70 @@ class ToolRunner:
         with self._lock:
             before = self._counts
             self._counts = CallCounts(before.total + 1, before.ok + ok, before.tool_errors + (not ok))
+
+
+class _CallClient:
+    """The caller of a tool, reached through the running request. Waiting for its answers is no work."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._asked = 0
+        self._waited_sec = 0.0
+
+    def working_ms(self, started: float) -> float:
+        """Milliseconds since `started` (`time.perf_counter`) without those spent waiting for answers."""
+        return round((time.perf_counter() - started - self._waited_sec) * 1000, 3)
+
+    def progress(self, done: float, total: float, message: str) -> None:
+        """Progress notifications, to a client that wants them."""
+        self._call.progress(done, total, message)
+
+    def ask(self, question: str, fields: Mapping[str, str]) -> dict[str, str] | None:
+        """One form, to a client that shows forms (MCP "Elicitation")."""
+        if not self._call.can_ask(_ELICIT):
+            return None
+        # The same question has the same key when the tool runs again with the answers.
+        self._asked += 1
+        asked_at = time.perf_counter()
+        try:
+            answer = self._call.ask(f"question-{self._asked}", _form(question, fields))
+        except CannotAsk:
+            return None
+        finally:
+            self._waited_sec += time.perf_counter() - asked_at
+        return _answers(answer, fields)
+
+
+def _form(question: str, fields: Mapping[str, str]) -> mcp_types.ElicitRequest:
+    properties = {
+        name: {
+            "type": "string",
+            "title": name.replace("_", " ").capitalize(),
+            "description": what,
+            "maxLength": MAX_ITEM_CHARS,
+        }
+        for name, what in fields.items()
+    }
+    schema = {"type": "object", "properties": properties}
+    return mcp_types.ElicitRequest(
+        params=mcp_types.ElicitRequestFormParams(message=question, requested_schema=schema)
+    )
+
+
+def _answers(answer: mcp_types.InputResponse, fields: Mapping[str, str]) -> dict[str, str] | None:
+    if not isinstance(answer, mcp_types.ElicitResult) or answer.action != "accept":
+        return None
+    given = answer.content or {}
+    texts = {name: value.strip() for name in fields if isinstance(value := given.get(name), str)}
+    return {name: text[:MAX_ITEM_CHARS] for name, text in texts.items() if text}
+
+
+def _call_result(texts: Sequence[str], structured: Any) -> mcp_types.CallToolResult:
+    """Readable text first, then the structured result once as JSON text and once as an object."""
+    return mcp_types.CallToolResult(
+        content=[mcp_types.TextContent(type="text", text=text) for text in texts],
+        structured_content=structured,
+    )
 
 
 def _describe(tool: Tool) -> mcp_types.Tool:
@@ -139,7 +227,3 @@ def _caller(call: Call) -> str | None:
 
 def _printable(text: str) -> str:
     return "".join(character for character in text if character.isprintable())
-
-
-def _milliseconds_since(started: float) -> float:
-    return round((time.perf_counter() - started) * 1000, 3)
