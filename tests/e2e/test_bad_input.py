@@ -84,7 +84,7 @@ CASES = {
     ),
     "threads": (
         {"mcp_server_threads": 0},
-        "mcp_server_threads: 0 is not a number of threads; use one from 1 to 512",
+        "mcp_server_threads: 0 is not a number of threads; use one from 2 to 512",
     ),
     "misspelt setting": (
         {"mcp_server_cuont": 4},
@@ -96,11 +96,11 @@ CASES = {
     ),
     "fewer tasks than threads": (
         {"mcp_server_threads": 100},
-        "mcp_server_tasks_max: 64 is too few for 100 threads; use 116 or more",
+        "mcp_server_tasks_max: 128 is too few for 100 threads and 50 streams; use 266 or more",
     ),
     "a variable of the role": (
         {"mcp_server_environment": {"CANTON_MCP_BIND": "127.0.0.1"}},
-        "mcp_server_environment: CANTON_MCP_BIND is set by the role; use mcp_server_bind or mcp_server_threads, or remove it",
+        "mcp_server_environment: CANTON_MCP_BIND comes from the role; set mcp_server_bind instead",
     ),
     "limit": (
         {"mcp_servers": [{"port": 7284, "memory_max": "lots"}]},

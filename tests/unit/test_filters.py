@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import subprocess
@@ -14,7 +15,7 @@ import pytest
 import report
 from ansible.errors import AnsibleFilterError
 from canton_mcp.probe import parse_environment
-from canton_mcp.settings import Settings
+from canton_mcp.settings import Settings, fleet_secrets
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from processes import free_port, until
@@ -132,6 +133,24 @@ def test_rows_units_and_environments_follow_from_the_list() -> None:
         "7284": "canton-mcp@7284.service", "7285": "canton-mcp@7285.service",
     }  # fmt: skip
     assert list(declare.mcp_server_environments(servers, {})) == ["7284", "7285"]
+
+
+def test_a_server_is_hashed_by_a_number_that_follows_from_its_id_alone() -> None:
+    def numbers(*servers: Any) -> dict[str, int]:
+        rows = declare.mcp_server_rows(servers, pinned=True)
+        return {row["name"]: int(row["parameters"].removeprefix("id ")) for row in rows}
+
+    servers = fleet(a={"mcp_server_count": 200})
+    known = numbers(*servers)
+    assert len(set(known.values())) == len(servers)
+    assert all(0 < number < 2**31 for number in known.values())
+    assert numbers(*reversed(servers[50:])).items() <= known.items()
+
+
+def test_numbers_stay_different_when_names_collide() -> None:
+    twins = ("plumless", "buckeroo")  # one CRC-32 for both
+    first, second = declare._numbers(twins)
+    assert second == first + 1
 
 
 # -- what is wrong ---------------------------------------------------------------------------------------
@@ -259,6 +278,131 @@ def test_a_wrong_target_port_is_told(port: Any) -> None:
     (line,) = declare.mcp_server_settings_problems({"mcp_server_dcap_port": port})
     assert line == f"mcp_server_dcap_port: {port!r} is not a UDP port; use one from 1 to 65535"
 
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({"mcp_server_threads": 1}, "mcp_server_threads: 1 is not a number of threads; use one from 2 to 512"),
+        ({"mcp_server_threads": 513}, "mcp_server_threads: 513 is not a number of threads; use one from 2 to 512"),
+        ({"mcp_server_threads": "many"}, "mcp_server_threads: 'many' is not a number of threads; use one from 2 to 512"),
+        ({"mcp_server_streams": 0}, "mcp_server_streams: 0 is not a number of streams for 16 threads; use one from 1 to 15"),
+        ({"mcp_server_streams": 16}, "mcp_server_streams: 16 is not a number of streams for 16 threads; use one from 1 to 15"),
+        (
+            {"mcp_server_threads": "4", "mcp_server_streams": "x"},
+            "mcp_server_streams: 'x' is not a number of streams for 4 threads; use one from 1 to 3",
+        ),
+        ({"mcp_server_threads": 50}, "mcp_server_tasks_max: 128 is too few for 50 threads and 25 streams; use 141 or more"),
+        (
+            {"mcp_server_tasks_max": "62", "mcp_server_streams": 15},
+            "mcp_server_tasks_max: 62 is too few for 16 threads and 15 streams; use 63 or more",
+        ),
+    ],
+)  # fmt: skip
+def test_numbers_of_threads_that_do_not_fit_are_told(variables: dict[str, Any], message: str) -> None:
+    assert declare.mcp_server_settings_problems(variables) == [message]
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {},
+        {"mcp_server_threads": 2},
+        {"mcp_server_threads": "16", "mcp_server_streams": "15", "mcp_server_tasks_max": "63"},
+        {"mcp_server_threads": 512, "mcp_server_tasks_max": "infinity"},
+    ],
+)
+def test_numbers_of_threads_that_fit_are_accepted(variables: dict[str, Any]) -> None:
+    assert declare.mcp_server_settings_problems(variables) == []
+    environment = {
+        name: variables[setting]
+        for name, setting in (("CANTON_MCP_THREADS", "mcp_server_threads"), ("CANTON_MCP_STREAMS", "mcp_server_streams"))
+        if setting in variables
+    }  # fmt: skip
+    assert Settings.from_env({name: str(value) for name, value in environment.items()}).streams >= 1
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("CANTON_MCP_STREAMS", "set mcp_server_streams instead"),
+        ("CREDENTIALS_DIRECTORY", "set mcp_server_secret instead"),
+        ("CANTON_MCP_UNIT_DIGEST", "remove it"),
+    ],
+)
+def test_variables_of_the_role_are_left_to_it(name: str, remedy: str) -> None:
+    told = declare.mcp_server_settings_problems({"mcp_server_environment": {name: "/x"}})
+    assert told == [f"mcp_server_environment: {name} comes from the role; {remedy}"]
+
+
+# -- the secret ------------------------------------------------------------------------------------------
+
+GOOD = ["s" * 32, "s" * 31 + "~\n", "one secret " * 4 + "!\n" + "another one, " * 3 + "!", "!" * 500]
+
+
+@pytest.mark.parametrize(
+    ("secret", "reason"),
+    [
+        ("Tooshort0123456789abcdefghijklm", "line 1 has 31 characters; use 32 or more"),
+        ("g" * 32 + "\nTooshort0123456789abcdefghijklm", "line 2 has 31 characters; use 32 or more"),
+        ("g" * 32 + "\n\n" + "g" * 32, "line 2 has 0 characters; use 32 or more"),
+        (" " + "Blank0" * 8, "line 1 begins or ends with a blank; use 32 or more"),
+        ("Ümlaut" * 8, "line 1 holds characters that are not printable ASCII; use 32 or more"),
+        ("Return" * 8 + "\r\n", "line 1 holds characters that are not printable ASCII; use 32 or more"),
+        (["Listed" * 8], "is not text; write one secret a line, in quotes"),
+        (int("7" * 40), "is not text; write one secret a line, in quotes"),
+    ],
+)
+def test_a_wrong_secret_is_told_but_not_shown(secret: Any, reason: str) -> None:
+    (line,) = declare.mcp_server_settings_problems({"mcp_server_secret": secret})
+    assert line.startswith(f"mcp_server_secret: {reason}")
+    for word in ("Tooshort", "gggg", "Blank0", "mlaut", "Return", "Listed", "7777"):
+        assert word not in line
+
+
+@pytest.mark.parametrize("secret", ["", None, *GOOD])
+def test_a_good_secret_is_accepted(secret: Any, tmp_path: Path) -> None:
+    assert declare.mcp_server_settings_problems({"mcp_server_secret": secret}) == []
+    if secret:
+        (tmp_path / "fleet-secret").write_text(secret)
+        read = fleet_secrets({"CREDENTIALS_DIRECTORY": str(tmp_path)})
+        assert read == tuple(secret.strip("\n").split("\n"))
+
+
+def test_a_secret_is_one_for_all_hosts() -> None:
+    def told(*given: Any) -> list[str]:
+        hostvars = {
+            str(n): {} if secret is None else {"mcp_server_secret": secret} for n, secret in enumerate(given)
+        }
+        return declare.mcp_server_secret_problems(list(hostvars), hostvars)
+
+    assert told() == told(None) == told(None, "") == told(GOOD[1], GOOD[1].strip()) == []
+    differs = "mcp_server_secret: differs between hosts of mcp_hosts; set it once, in group_vars/all.yml"
+    assert told(GOOD[0], GOOD[1]) == told(GOOD[0], None) == [differs]
+
+
+def stored(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+def test_a_fleet_agrees_on_the_secret_that_most_nodes_have() -> None:
+    a, b, c = ("a" * 40, "b" * 40 + "\n" + "a" * 40, "c" * 40)
+    agreed = declare.mcp_server_agreed_secret
+    assert agreed([stored(f"{a}\n")]) == a
+    assert agreed(map(stored, [c, b, b, a])) == b
+    assert agreed(map(stored, [c, b, a])) == c  # the first of equals
+    assert agreed(map(stored, ["", "weak", "weak", "weak", "ü" * 40, a])) == a
+    assert agreed(["no base64!", stored(a)]) == a
+
+
+def test_a_fleet_without_a_secret_gets_a_new_one() -> None:
+    made = {declare.mcp_server_agreed_secret(kept) for kept in ([], [""], [stored("weak")])}
+    assert len(made) == 3
+    for secret in made:
+        assert len(secret) >= 64
+        assert declare.mcp_server_settings_problems({"mcp_server_secret": secret}) == []
+
+
+# -- what the server makes of it -------------------------------------------------------------------------
 
 TARGETS = ["", "192.0.2.9", "239.1.2.3", "ff02::1", "hub", "hub.example.", "a-b.c_d"]
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)

@@ -94,6 +94,7 @@ DISAGREE: list[tuple[Any, dict[str, str]]] = [
     ({"region": None}, {"region": "null"}),
     ({"region": "eu"}, {"region": "us"}),
     ({"region": "eu"}, {"region": "EU"}),
+    ({"region": "42.0"}, {"region": "42"}),
     ({"region": "eu"}, {"region": "eu,eu"}),
     ({"region": "eu"}, {"region": "eu, us"}),
     ({"region": "eu"}, {"region": '"eu"'}),

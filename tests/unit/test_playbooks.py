@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 PLAYBOOKS = [*sorted((ROOT / "playbooks").glob("*.yml")), ROOT / "site.yml"]
 ROLES = sorted(path for path in (ROOT / "roles").iterdir() if (path / "tasks").is_dir())
+SECRET = re.compile(r"\b(mcp_server_secret|canton_(own_|other_)?secrets?)\b|fleet\.secret")
 TASK_FILES = [path for role in ROLES for path in sorted((role / "tasks").glob("*.yml"))]
 INVENTORIES = ("example-fleet", "local")
 
@@ -137,6 +138,32 @@ def test_roles_get_settings_that_they_describe(playbook: Path) -> None:
                     assert {name for name, option in entry.items() if option.get("required")} <= set(
                         task.get("vars", {})
                     )
+
+
+@pytest.mark.parametrize("playbook", PLAYBOOKS, ids=named)
+def test_what_handles_the_secret_shows_nothing(playbook: Path) -> None:
+    for play in load(playbook):
+        for task in tasks(play.get("tasks", [])):
+            if SECRET.search(yaml.safe_dump(task)) and "ansible.builtin.import_role" not in task:
+                assert task.get("no_log") is True, task["name"]
+
+
+def test_the_role_takes_its_secret_without_showing_it() -> None:
+    role = ROOT / "roles/mcp_server"
+    for entry, spec in options(role).items():
+        assert "mcp_server_secret" not in spec["options"] or spec["options"]["mcp_server_secret"]["no_log"], (
+            entry
+        )
+    uses = [
+        task
+        for path in sorted((role / "tasks").glob("*.yml"))
+        for task in tasks(load(path))
+        if "{{ mcp_server_secret }}" in str(task)
+    ]
+    assert [next(name for name in task if name != "name") for task in uses] == [
+        "mcp_server_secret",
+        "ansible.builtin.assert",
+    ]
 
 
 @pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)

@@ -17,6 +17,7 @@ from dialogue import (
     K,
     Tools,
     code,
+    declaring,
     initialize,
     legacy,
     message,
@@ -116,6 +117,8 @@ def test_body_limit(server: Dispatcher) -> None:
         b'{"jsonrpc":"2.0","id":1,"method":"ping","params":{"a":' + b"9" * 5000 + b"}}",
         b'{"jsonrpc":"2.0","id":"\\ud800","method":"ping"}',
         b"[" * 100_000 + b"]" * 100_000,
+        b"[" * 129 + b"]" * 129,
+        b'{"a":' * 129 + b"[" * 129 + b'"]}"' + b"]" * 129 + b"}" * 129,
         '{"jsonrpc":"2.0","id":1,"method":"ping"}'.encode("utf-16"),
     ],
     ids=[
@@ -128,6 +131,8 @@ def test_body_limit(server: Dispatcher) -> None:
         "huge integer",
         "surrogate",
         "deep",
+        "rather deep",
+        "rather deep, with text",
         "utf-16",
     ],
 )
@@ -165,6 +170,18 @@ def test_ids_come_back_as_they_were(server: Dispatcher, identifier: Any) -> None
     status, answer = post(server, message("ping", id=identifier))
     assert status == 200
     assert answer["id"] == identifier and type(answer["id"]) is type(identifier)
+
+
+@pytest.mark.parametrize("depth", [1, 50, 120])
+def test_what_is_not_too_deep_comes_back(server: Dispatcher, depth: int) -> None:
+    """Deeper values could be read, but not always be written."""
+    nested: Any = "[{" * 1000  # brackets in a text do not count
+    for _ in range(depth):
+        nested = [nested]
+    meta = declaring({"experimental": {"e": {"deep": nested}}})
+    called = {"name": "echo", "arguments": {"a": nested}}
+    result = modern(server, "tools/call", called, meta=meta)[1]["result"]
+    assert result["structuredContent"]["arguments"] == {"a": nested}
 
 
 def test_an_emoji_written_as_a_surrogate_pair_is_fine(server: Dispatcher) -> None:

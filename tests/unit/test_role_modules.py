@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import shutil
 import socket
 import subprocess
@@ -18,7 +19,9 @@ from typing import Any
 import canton_preflight as preflight
 import canton_release as release
 import canton_release_bundle as bundle
+import mcp_server as declare
 import mcp_server_files as files
+import mcp_server_secret as secret
 import mcp_server_units as units
 import pytest
 from ansible.module_utils import basic
@@ -149,6 +152,96 @@ def test_a_file_that_cannot_be_written_is_named(tree: Path, module: Run) -> None
     assert module(files, files={str(tree / "servers"): "x"})["msg"].startswith(
         f"{tree}/servers: Is a directory"
     )
+
+
+# -- mcp_server_secret -----------------------------------------------------------------------------------
+
+GIVEN = "given " * 8 + "!\n" + "former " * 8 + "!"
+
+
+def permissions(path: Path) -> int:
+    return path.stat().st_mode & 0o7777
+
+
+def test_a_node_makes_its_secret_once(tmp_path: Path, module: Run) -> None:
+    path = tmp_path / "etc/fleet.secret"
+    said = module(secret, path=str(path))
+    kept = path.read_text()
+    assert said["changed"] and permissions(path) == 0o600
+    assert len(kept.strip()) >= 64 and declare.mcp_server_settings_problems({"mcp_server_secret": kept}) == []
+    again = module(secret, path=str(path))
+    assert (again["changed"], again["digest"], path.read_text()) == (False, said["digest"], kept)
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+
+
+def test_a_given_secret_replaces_what_the_node_has(tmp_path: Path, module: Run) -> None:
+    path = tmp_path / "fleet.secret"
+    made = module(secret, path=str(path))
+    said = module(secret, path=str(path), secret=GIVEN)
+    assert said["changed"] and said["digest"] != made["digest"] and path.read_text() == f"{GIVEN}\n"
+    assert module(secret, path=str(path), secret=f"{GIVEN}\n")["changed"] is False
+    assert module(secret, path=str(path))["changed"] is False  # kept once it is no longer given
+    assert re.fullmatch("[0-9a-f]{12}", said["digest"])
+
+
+@pytest.mark.parametrize("options", [{}, {"secret": GIVEN}])
+def test_a_secret_is_never_told(tmp_path: Path, module: Run, options: dict[str, str]) -> None:
+    path = tmp_path / "fleet.secret"
+    for check in (True, False):
+        answer = json.dumps(module(secret, check=check, path=str(path), **options))
+        for line in (path.read_text() if path.exists() else GIVEN).split("\n")[:2]:
+            assert not line or line not in answer
+        assert "diff" not in json.loads(answer)
+
+
+def test_check_mode_makes_no_secret(tmp_path: Path, module: Run) -> None:
+    path = tmp_path / "etc/fleet.secret"
+    assert module(secret, check=True, path=str(path)) | {"invocation": 0} == {
+        "changed": True, "digest": "", "invocation": 0,
+    }  # fmt: skip
+    foreseen = module(secret, check=True, path=str(path), secret=GIVEN)
+    assert not path.parent.exists()
+    assert foreseen["digest"] == module(secret, path=str(path), secret=GIVEN)["digest"]
+    assert module(secret, check=True, path=str(path))["changed"] is False
+
+
+@pytest.mark.parametrize("text", ["", "\n", "short\n", "s" * 31, "ü" * 40, f"{'s' * 40}\n\n{'s' * 40}\n"])
+def test_a_file_that_no_server_accepts_is_replaced(tmp_path: Path, module: Run, text: str) -> None:
+    path = tmp_path / "fleet.secret"
+    path.write_text(text)
+    assert module(secret, path=str(path))["changed"]
+    assert declare.mcp_server_settings_problems({"mcp_server_secret": path.read_text()}) == []
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o400, 0o4600])
+def test_a_file_that_others_may_read_is_mended(tmp_path: Path, module: Run, mode: int) -> None:
+    path = tmp_path / "fleet.secret"
+    path.write_text(f"{GIVEN}\n")
+    path.chmod(mode)
+    assert module(secret, check=True, path=str(path))["changed"] and permissions(path) == mode
+    assert module(secret, path=str(path))["changed"] and permissions(path) == 0o600
+    assert path.read_text() == f"{GIVEN}\n"
+
+
+def test_what_a_dead_run_left_open_is_not_written_to(tmp_path: Path, module: Run) -> None:
+    path, draft = tmp_path / "fleet.secret", tmp_path / ".fleet.secret.new"
+    draft.write_text("old")
+    draft.chmod(0o666)
+    with draft.open() as somebody:
+        module(secret, path=str(path), secret=GIVEN)
+        assert somebody.read() == "old"
+    assert permissions(path) == 0o600 and not draft.exists()
+
+
+def test_a_secret_that_cannot_be_written_is_named_by_its_place(tmp_path: Path, module: Run) -> None:
+    (tmp_path / "file").write_text("")
+    said = module(secret, path=str(tmp_path / "file/fleet.secret"), secret=GIVEN)
+    assert said["msg"].startswith(str(tmp_path / "file")) and "mend that and run again" in said["msg"]
+    assert "given" not in json.dumps(said)
+
+
+def test_node_and_controller_accept_the_same_secrets() -> None:
+    assert secret.LINE.pattern == declare._SECRET.pattern
 
 
 # -- mcp_server_units ------------------------------------------------------------------------------------

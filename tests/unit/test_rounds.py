@@ -104,7 +104,9 @@ def features() -> Features:
     return Features(
         tools=Tools(handlers),
         resources=Resources({"test://asks": "secret", "test://other": "secret"}, asks=form()),
-        prompts=Prompts({"asks": lambda call, arguments: repr(call.ask("asked", form()))}),
+        prompts=Prompts(
+            {name: lambda call, arguments: repr(call.ask("a", form())) for name in ("asks", "text")}
+        ),
         asks=True,
     )
 
@@ -209,7 +211,8 @@ def test_answers_are_an_object(server: Dispatcher, answers: Any) -> None:
 
 
 UNFIT: list[tuple[str, Any]] = [
-    *(("text", answer) for answer in (None, 5, "a", [], {}, {"action": "maybe"}, {"action": None})),
+    *[("text", none) for none in (None, 5, "a", {}, {"action": "maybe"}, {"action": None})],
+    ("text", []),
     ("text", {"action": "accept"}),
     ("text", {"action": "accept", "content": {}}),
     ("text", {"action": "accept", "content": {"value": None}}),
@@ -280,6 +283,13 @@ def test_a_state_belongs_to_one_request(server: Dispatcher) -> None:
     same = {"name": "twice", "arguments": {"m": [2], "n": 1}, **answers}
     other_meta = declaring({"elicitation": {}}, progressToken="p")
     assert wanted(modern(server, "tools/call", same, meta=other_meta, identifier="new")) == ["second"]
+
+
+def test_the_state_of_a_tool_is_not_that_of_a_prompt_with_its_name(server: Dispatcher) -> None:
+    given = state(modern(server, "tools/call", {"name": "text"}, meta=ASKABLE))
+    params = {"name": "text", "requestState": given, "inputResponses": {"a": filled_in("a")}}
+    assert code(modern(server, "prompts/get", params, meta=ASKABLE)) == REFUSED
+    assert modern(server, "tools/call", params, meta=ASKABLE)[0] == 200
 
 
 def test_the_state_of_a_resource_belongs_to_it(server: Dispatcher) -> None:
@@ -408,7 +418,8 @@ def test_resources_and_prompts_may_ask_as_well(
     validate_server_result(method, MODERN, one)
     assert one["resultType"] == "input_required"
     assert not {"ttlMs", "cacheScope"} & one.keys()
-    answers = {"inputResponses": {"asked": filled_in("a")}, "requestState": one["requestState"]}
+    (key,) = one["inputRequests"]
+    answers = {"inputResponses": {key: filled_in("a")}, "requestState": one["requestState"]}
     two = modern(serving(features()), method, {**params, **answers}, meta=ASKABLE)[1]["result"]
     validate_server_result(method, MODERN, two)
     assert two["resultType"] == "complete"
@@ -416,19 +427,20 @@ def test_resources_and_prompts_may_ask_as_well(
 
 
 def test_what_was_read_with_answers_is_nobody_elses() -> None:
-    plain = serving(Features(resources=Resources({"test://plain": "for all"})))
+    plain = serving(Features(resources=Resources({"test://plain": "for all", "test://asks": "no more"})))
+    asked = modern(serving(features()), "resources/read", {"uri": "test://asks"}, meta=ASKABLE)[1]["result"]
     hints = [
         modern(server, "resources/read", {"uri": uri, **params}, meta=ASKABLE)[1]["result"]
         for server, uri, params in (
             (plain, "test://plain", {}),
             (serving(features()), "test://asks", {"inputResponses": {"asked": filled_in("a")}}),
             (plain, "test://plain", {"inputResponses": {}}),
+            (plain, "test://asks", {"requestState": asked["requestState"]}),
         )
     ]
     assert [(hint["cacheScope"], hint["ttlMs"] > 0) for hint in hints] == [
         ("public", True),
-        ("private", False),
-        ("private", False),
+        *[("private", False)] * 3,
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import secrets
 import threading
 import time
 from collections.abc import Iterator
@@ -172,7 +173,9 @@ def test_a_session_is_opened_where_it_serves_a_purpose(
     ) is minted
 
 
-@pytest.mark.parametrize("name", ["c", "ü" * 500, "😀\n\x00" * 100, "x" * 100_000])
+@pytest.mark.parametrize(
+    "name", ["c", "ü" * 500, "😀\n\x00" * 100, "x" * 100_000, secrets.token_hex(2000)], ids=len
+)
 def test_an_id_is_short_and_visible_ascii(server: Dispatcher, name: str) -> None:
     """Whatever the client says of itself: gunicorn and HAProxy take header lines of several thousand bytes."""
     capabilities = {
@@ -202,6 +205,8 @@ def test_modern_requests_have_no_session(server: Dispatcher) -> None:
     for session in ({}, {"mcp-session-id": "forged"}, opened(server)):
         reply = send(server, body, {**headers, **session})
         assert reply.status == 200 and "mcp-session-id" not in reply.headers
+        for other in ([body], {"jsonrpc": "2.0", "id": 1, "result": {}}):
+            assert code(post(server, other, {**headers, **session})) == (400, -32600)
 
 
 # -- which ones are believed -----------------------------------------------------------------------------

@@ -27,6 +27,7 @@ CHANGES = {
     "dcap_default_caller": {"DCAP_DEFAULT_CALLER": "lab"},
     "hot_reload": {"CANTON_HOT_RELOAD": "true"},
     "drain_dir": {"CANTON_MCP_DRAIN_DIR": "/tmp/drain"},
+    "rollout_file": {"CANTON_MCP_ROLLOUT_FILE": "/tmp/rollout"},
     "own_digest": {"CANTON_MCP_OWN_DIGEST": "f00"},
     "unit_digest": {"CANTON_MCP_UNIT_DIGEST": "abc"},
     "allowed_hosts": {"CANTON_MCP_ALLOWED_HOSTS": "mcp.example.net"},
@@ -128,7 +129,7 @@ def test_the_digest_is_the_same_everywhere_and_ignores_what_has_no_effect() -> N
         "PATH": "/bin",
         "MCP_SERVER_URLS": "http://a/mcp",
     }
-    assert Settings.from_env(spelled_out).digest == Settings.from_env({}).digest == "ecbcae179556"
+    assert Settings.from_env(spelled_out).digest == Settings.from_env({}).digest == "83c55d7438d5"
 
 
 def test_streams_leave_threads_for_calls() -> None:
@@ -147,7 +148,11 @@ def test_secrets_come_from_the_credential_newest_first(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "told"),
-    [(b"", "it is empty"), (f"{SECRET}\nshort\n".encode(), "line 2 is shorter"), (b"\xff" * 40, "ASCII text")],
+    [
+        (b"", "it is empty"),
+        (f"{SECRET}\nshort\n".encode(), "line 2 is shorter"),
+        (b"\xff" * 40, "ASCII text"),
+    ],
 )
 def test_unusable_secrets_are_refused_without_being_told(tmp_path: Path, content: bytes, told: str) -> None:
     (tmp_path / "fleet-secret").write_bytes(content)

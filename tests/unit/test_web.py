@@ -25,6 +25,7 @@ from canton_mcp.web.calls import ToolRunner
 from flask import Flask
 from flask.testing import FlaskClient
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+from mcp_types import CLIENT_CAPABILITIES_META_KEY, PROTOCOL_VERSION_META_KEY
 from processes import Served, request
 from pydantic import BaseModel, Field
 from werkzeug.test import TestResponse as Answer
@@ -72,6 +73,7 @@ def app(hub: Hub, drain_dir: Path) -> Iterator[Flask]:
                 "DCAP_SERVER_NAME": "Canton MCP Server 2",
                 "CANTON_MCP_NAME": "canton-mcp-server-2",
                 "CANTON_MCP_DRAIN_DIR": str(drain_dir),
+                "CANTON_MCP_ROLLOUT_FILE": str(drain_dir / "rollout"),
                 "CANTON_MCP_PORT": "7285",
             }
         )
@@ -79,6 +81,7 @@ def app(hub: Hub, drain_dir: Path) -> Iterator[Flask]:
     server = made.extensions["canton_mcp"]
     server.start()
     yield made
+    server.stop()
     server.close()
 
 
@@ -377,3 +380,24 @@ def test_a_real_server_serves_all_of_it(live_server: Served) -> None:
     assert "2026-07-28" in answer["result"]["supportedVersions"]
     assert live_server.call(TOOLS[0].name, TOOLS[0].examples[0])["result"]["isError"] is False
     assert re.search(rf"^Tool {TOOLS[0].name} completed in \d+ ms$", live_server.log, re.MULTILINE)
+
+
+def test_the_end_of_a_rollout_is_told_on_every_stream(app: Flask, drain_dir: Path) -> None:
+    meta = {PROTOCOL_VERSION_META_KEY: "2026-07-28", CLIENT_CAPABILITIES_META_KEY: {}}
+    params = {"_meta": meta, "notifications": {"toolsListChanged": True, "resourcesListChanged": True}}
+    listen = {"jsonrpc": "2.0", "id": 7, "method": "subscriptions/listen", "params": params}
+    headers = {
+        "content-type": "application/json",
+        "accept": "text/event-stream, application/json",
+        "mcp-protocol-version": "2026-07-28",
+        "mcp-method": "subscriptions/listen",
+    }
+    reply = app.extensions["canton_mcp"].dispatcher.handle("POST", headers, json.dumps(listen).encode())
+    stream = iter(reply.events)
+    assert b"notifications/subscriptions/acknowledged" in next(stream)
+    (drain_dir / "rollout").write_text("0.2.0-f00\n")
+    told = b"".join(next(stream) for _ in range(3))  # a comment line every few seconds, if nothing else
+    assert told.count(b"notifications/tools/list_changed") == 1
+    assert told.count(b"notifications/resources/list_changed") == 1
+    assert b"prompts" not in told
+    reply.events.close()

@@ -92,6 +92,8 @@ class Settings:
     dcap_default_caller: str
     hot_reload: bool
     drain_dir: str
+    rollout_file: str
+    """Says which release the whole fleet runs; written when a rollout is over."""
     unit_digest: str
     """Opaque: changes when something else than these settings makes a restart necessary."""
     own_digest: str
@@ -132,7 +134,8 @@ class Settings:
             ),
             dcap_default_caller=read.get("DCAP_DEFAULT_CALLER", "", _display_name),
             hot_reload=read.get("CANTON_HOT_RELOAD", False, _boolean),
-            drain_dir=read.get("CANTON_MCP_DRAIN_DIR", "/run/canton-mcp", _directory),
+            drain_dir=read.get("CANTON_MCP_DRAIN_DIR", "/run/canton-mcp", _path),
+            rollout_file=read.get("CANTON_MCP_ROLLOUT_FILE", "/etc/canton-mcp/rollout", _path),
             unit_digest=read.get("CANTON_MCP_UNIT_DIGEST", "", str),
             own_digest=read.get("CANTON_MCP_OWN_DIGEST", "", str),
             allowed_origins=read.get("CANTON_MCP_ALLOWED_ORIGINS", (), _origins),
@@ -323,7 +326,7 @@ def _host(raw: str) -> str:
     return raw
 
 
-def _directory(raw: str) -> str:
+def _path(raw: str) -> str:
     if not Path(raw).is_absolute():
         raise _Refused("is not an absolute path. Use for example /run/canton-mcp.")
     return raw

@@ -6,11 +6,16 @@ A *server* is a dictionary with every key of ``DEFAULTS`` plus ``host``, ``addre
 
 from __future__ import annotations
 
+import base64
+import binascii
 import difflib
 import hashlib
 import ipaddress
 import json
 import re
+import secrets
+import zlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
@@ -37,8 +42,12 @@ _LIMITS = {
 _DIRECTIVES = {"memory_max": "MemoryMax", "tasks_max": "TasksMax", "cpu_weight": "CPUWeight"}
 _TRUE = ("1", "true", "yes", "on")
 _MAX_THREADS = 512
-_OWN_TASKS = 16  # what a server needs beside its worker threads
+_OWN_TASKS = 16  # what a server needs beside the threads that serve
+# One secret of several, each on a line of its own; the module mcp_server_secret has the same.
+_SECRET = re.compile(r"[!-~](?:[ -~]{30,}[!-~])")
+_MIN_SECRET = 32
 _MAX_PORT = 65535
+_MAX_ID = 2**31 - 2
 # systemd drops a variable whose value holds one of these, and says so in its log alone.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 # Variables that follow from a key of the server's entry, which alone is checked for uniqueness.
@@ -49,13 +58,16 @@ _IDENTITY_VARIABLES = {
     "DCAP_SERVER_ID": "dcap_server_id",
     "DCAP_SERVER_NAME": "dcap_server_name",
 }
-_ROLE_VARIABLES = (
-    "CANTON_MCP_BIND",
-    "CANTON_MCP_THREADS",
-    "CANTON_MCP_DRAIN_DIR",
-    "CANTON_MCP_UNIT_DIGEST",
-    "CANTON_MCP_OWN_DIGEST",
-)
+# Variables that come from the role, with the setting that they follow from if there is one.
+_ROLE_VARIABLES = {
+    "CANTON_MCP_BIND": "mcp_server_bind",
+    "CANTON_MCP_THREADS": "mcp_server_threads",
+    "CANTON_MCP_STREAMS": "mcp_server_streams",
+    "CANTON_MCP_DRAIN_DIR": "",
+    "CANTON_MCP_UNIT_DIGEST": "",
+    "CANTON_MCP_OWN_DIGEST": "",
+    "CREDENTIALS_DIRECTORY": "mcp_server_secret",
+}
 
 
 def _declared(entries: Any, count: Any, first_port: Any) -> list[Any]:
@@ -163,24 +175,89 @@ def mcp_server_settings_problems(variables: Mapping[str, Any]) -> list[str]:
     problems = _target_problems(
         variables.get("mcp_server_dcap_target", ""), variables.get("mcp_server_dcap_port", 10191)
     )
-    bind, threads = variables.get("mcp_server_bind", "0.0.0.0"), variables.get("mcp_server_threads", 16)
-    tasks = variables.get("mcp_server_tasks_max", 64)
+    bind = variables.get("mcp_server_bind", "0.0.0.0")
     if not _is_address(bind):
         problems.append(
             f"mcp_server_bind: {bind!r} is not an IP address; use 0.0.0.0 or one of the machine's own"
         )
-    if not str(threads).isdecimal() or not 1 <= int(threads) <= _MAX_THREADS:
-        problems.append(
-            f"mcp_server_threads: {threads!r} is not a number of threads; use one from 1 to {_MAX_THREADS}"
-        )
-    elif str(tasks).isdecimal() and int(tasks) < int(threads) + _OWN_TASKS:
-        enough = int(threads) + _OWN_TASKS
-        problems.append(
-            f"mcp_server_tasks_max: {tasks} is too few for {threads} threads; use {enough} or more"
-        )
+    problems += _thread_problems(variables)
+    problems += _secret_problems(variables.get("mcp_server_secret", ""))
     problems += _limit_problems(variables, "mcp_server_")
     shared = variables.get("mcp_server_environment", {})
     return problems + _environment_problems("mcp_server_environment", shared)
+
+
+def _thread_problems(variables: Mapping[str, Any]) -> list[str]:
+    """What is wrong with the numbers of threads, streams and tasks."""
+    threads = variables.get("mcp_server_threads", 16)
+    if not str(threads).isdecimal() or not 2 <= int(threads) <= _MAX_THREADS:
+        return [
+            f"mcp_server_threads: {threads!r} is not a number of threads; use one from 2 to {_MAX_THREADS}"
+        ]
+    most = int(threads) - 1  # a stream keeps its thread, and something has to answer the balancer
+    streams = variables.get("mcp_server_streams", int(threads) // 2)
+    if not str(streams).isdecimal() or not 1 <= int(streams) <= most:
+        return [
+            f"mcp_server_streams: {streams!r} is not a number of streams for {threads} threads; use one from 1 to {most}"
+        ]
+    tasks = variables.get("mcp_server_tasks_max", 128)
+    # A request may have its work done by a second thread.
+    enough = 2 * int(threads) + int(streams) + _OWN_TASKS
+    if str(tasks).isdecimal() and int(tasks) < enough:
+        return [
+            f"mcp_server_tasks_max: {tasks} is too few for {threads} threads and {streams} streams; use {enough} or more"
+        ]
+    return []
+
+
+def _secret_problems(secret: Any) -> list[str]:
+    """What is wrong with a secret, which is never shown."""
+    if secret in ("", None):
+        return []
+    if not isinstance(secret, str):
+        return [
+            "mcp_server_secret: is not text; write one secret a line, in quotes if it looks like a number"
+        ]
+    remedy = f"use {_MIN_SECRET} or more printable ASCII characters a line, such as: openssl rand -hex 32"
+    return [
+        f"mcp_server_secret: line {number} {_why_no_secret(line)}; {remedy}"
+        for number, line in enumerate(secret.strip("\n").split("\n"), 1)
+        if not _SECRET.fullmatch(line)
+    ]
+
+
+def _why_no_secret(line: str) -> str:
+    if line != line.strip(" "):
+        return "begins or ends with a blank"
+    if len(line) < _MIN_SECRET:
+        return f"has {len(line)} characters"
+    return "holds characters that are not printable ASCII"
+
+
+def mcp_server_secret_problems(hosts: Iterable[str], hostvars: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """What is wrong with a secret that is to be the whole fleet's, but is set for each host."""
+    given = {str(hostvars[host].get("mcp_server_secret") or "").strip("\n") for host in hosts}
+    if len(given) < 2:
+        return []
+    return ["mcp_server_secret: differs between hosts of mcp_hosts; set it once, in group_vars/all.yml"]
+
+
+def mcp_server_agreed_secret(files: Iterable[str]) -> str:
+    """The secret of a fleet whose nodes have these files, in base64: what most of them have, else a new one.
+
+    Of those that equally many have it is the first.
+    """
+    kept = [text for text in map(_secret_in, files) if text]
+    return Counter(kept).most_common(1)[0][0] if kept else secrets.token_urlsafe(48)
+
+
+def _secret_in(file: str) -> str:
+    """The secret in a file; empty when it is none that servers accept."""
+    try:
+        text = base64.b64decode(file).decode("ascii").strip("\n")
+    except (binascii.Error, UnicodeDecodeError):
+        return ""
+    return "" if _secret_problems(text) else text
 
 
 def _is_address(value: Any) -> bool:
@@ -305,9 +382,9 @@ def _environment_problems(label: str, environment: Any) -> list[str]:
                 f"{label}: {name}={value} belongs to one server's entry; set its {_IDENTITY_VARIABLES[name]} instead"
             )
         elif name in _ROLE_VARIABLES:
-            problems.append(
-                f"{label}: {name} is set by the role; use mcp_server_bind or mcp_server_threads, or remove it"
-            )
+            setting = _ROLE_VARIABLES[name]
+            remedy = f"set {setting} instead" if setting else "remove it"
+            problems.append(f"{label}: {name} comes from the role; {remedy}")
         elif name == "X402_ENABLED" and str(value).strip().lower() in _TRUE:
             problems.append(
                 f"{label}: X402_ENABLED={value} asks for payments, which are not available yet; remove it"
@@ -398,12 +475,31 @@ def mcp_server_units(servers: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     return {str(server["port"]): f"canton-mcp@{server['port']}.service" for server in servers}
 
 
-def mcp_server_rows(fleet: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The fleet as the servers of a balancer's backend, named by DCAP id."""
-    return [
+def mcp_server_rows(fleet: Sequence[Mapping[str, Any]], pinned: bool = False) -> list[dict[str, Any]]:
+    """The fleet as the servers of a balancer's backend, named by DCAP id.
+
+    ``pinned`` gives each the number that HAProxy hashes it by. It follows from the DCAP id alone, so that a server more
+    or less moves few sessions; HAProxy's own is the place in the list.
+    """
+    rows = [
         {"name": server["dcap_server_id"], "address": server["address"], "port": server["port"]}
         for server in fleet
     ]
+    if pinned:
+        for row, number in zip(rows, _numbers(row["name"] for row in rows), strict=True):
+            row["parameters"] = f"id {number}"
+    return rows
+
+
+def _numbers(names: Iterable[str]) -> list[int]:
+    """A number from 1 to 2^31-1 for each name, all different."""
+    numbers: list[int] = []
+    for name in names:
+        number = zlib.crc32(name.encode()) % _MAX_ID + 1
+        while number in numbers:
+            number = number % _MAX_ID + 1
+        numbers.append(number)
+    return numbers
 
 
 def mcp_server_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> str:

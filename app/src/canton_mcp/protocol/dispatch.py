@@ -225,10 +225,9 @@ class Dispatcher:
 
     def _batch(self, values: list[Any], http: _Http) -> Reply:
         """A JSON-RPC batch, which 2025-03-26 alone knows."""
-        session = self._session(http)
-        if isinstance(header_era(http.headers), Modern) or _legacy_era(session, http) != Legacy(
-            BATCH_VERSION
-        ):
+        modern = isinstance(header_era(http.headers), Modern)  # where sessions mean nothing
+        session = None if modern else self._session(http)
+        if modern or _legacy_era(session, http) != Legacy(BATCH_VERSION):
             raise RpcError(INVALID_REQUEST, "Batches exist only in protocol version 2025-03-26")
         if not 0 < len(values) <= MAX_BATCH:
             raise RpcError(INVALID_REQUEST, f"A batch holds 1 to {MAX_BATCH} messages")

@@ -139,7 +139,7 @@ def _server(settings: Settings, features: Features | None) -> Server:
         emitter=emitter,
         runner=runner,
         dispatcher=dispatcher,
-        rollout=RolloutWatch(settings.drain_dir, lambda: _announce_lists(dispatcher)),
+        rollout=RolloutWatch(settings.rollout_file, lambda: _announce_lists(dispatcher)),
         started=time.monotonic(),
     )
 

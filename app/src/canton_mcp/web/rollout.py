@@ -12,18 +12,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-__all__ = ["FILE_NAME", "RolloutWatch"]
+__all__ = ["RolloutWatch"]
 
-FILE_NAME: Final = "rollout"
 _INTERVAL_SEC: Final = 2.0
 
 
 class RolloutWatch(threading.Thread):
-    """Calls `announce` whenever the file of finished rollouts in `directory` appears or changes."""
+    """Calls `announce` whenever the file that tells of the last finished rollout appears or changes."""
 
-    def __init__(self, directory: str, announce: Callable[[], None]) -> None:
+    def __init__(self, file: str, announce: Callable[[], None]) -> None:
         super().__init__(name="rollout-watch", daemon=True)
-        self._file = Path(directory) / FILE_NAME
+        self._file = Path(file)
         self._announce = announce
         self._stopping = threading.Event()
         self._seen = self._read()
