@@ -8,11 +8,11 @@ LABCTL := $(PYTHON) tests/lab/lab.py
 PLAY := $(BIN)/ansible-playbook -i $(INVENTORY)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help up down status test check unit lint molecule e2e bench docs lock deps testdeps
+.PHONY: help up down status test check unit lint conformance molecule e2e bench docs lock deps testdeps
 .DEFAULT_GOAL := help
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 up: deps $(VENV)/.ready ## from a fresh clone to three balanced servers on a lab node
 	@$(LABCTL) up $(LAB) --inventory $(INVENTORY)/hosts.yml
@@ -40,13 +40,16 @@ lint: $(VENV)/.ready
 unit: $(VENV)/.ready
 	@$(BIN)/pytest tests/unit
 
-test: testdeps $(VENV)/.ready ## everything that proves it: check, molecule for every role, a fleet end to end
+test: testdeps $(VENV)/.ready tests/node_modules/.ready ## everything that proves it: check, conformance, molecule for every role, a fleet end to end
 	@$(BIN)/python tests/run.py
+
+conformance: testdeps $(VENV)/.ready tests/node_modules/.ready ## the official suites of MCP, on one server and on a balanced fleet
+	@$(BIN)/pytest tests/conformance
 
 molecule: testdeps $(VENV)/.ready ## every role in containers, and all of them as a fleet
 	@$(BIN)/python tests/run.py molecule
 
-e2e: testdeps $(VENV)/.ready ## the promises of the README on real nodes
+e2e: testdeps $(VENV)/.ready tests/node_modules/.ready ## the promises of the README on real nodes
 	@$(BIN)/python tests/run.py e2e
 
 bench: testdeps $(VENV)/.ready ## speed, as ratios measured in one run
@@ -55,9 +58,10 @@ bench: testdeps $(VENV)/.ready ## speed, as ratios measured in one run
 docs: $(VENV)/.ready ## bring the generated tables of the READMEs up to date
 	@$(BIN)/python tests/docs.py
 
-lock: $(VENV)/.ready ## renew requirements.txt and app/requirements.lock
+lock: $(VENV)/.ready ## renew requirements.txt, app/requirements.lock and tests/package-lock.json
 	@cd app && uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --upgrade --custom-compile-command "make lock" -o requirements.lock pyproject.toml
 	@uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links --upgrade --custom-compile-command "make lock" -o requirements.txt requirements.in
+	@npm update --prefix tests --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund --loglevel=error
 
 deps:
 	@$(LABCTL) deps
@@ -71,4 +75,10 @@ $(VENV)/.ready: requirements.txt app/pyproject.toml
 	@echo "Creating $(VENV) and installing what the controller needs (about a minute)"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt
+	@touch $@
+
+tests/node_modules/.ready: tests/package.json tests/package-lock.json
+	@$(LABCTL) deps npm
+	@echo "Installing what the official suites of MCP need in tests/node_modules (half a minute)"
+	@npm ci --prefix tests --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@

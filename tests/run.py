@@ -1,6 +1,6 @@
 """Runs the parts of the proof one after the other, shows progress, and ends with a summary.
 
-Usage: run.py [check|molecule|e2e ...]; all of them by default. The log of every part is kept in .lab/logs.
+Usage: run.py [check|conformance|molecule|e2e ...]; all of them by default. The log of every part is kept in .lab/logs.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ def parts() -> list[Part]:
     return [
         Part("check", "lint", ("make", "--no-print-directory", "lint")),
         Part("check", "unit tests", ("make", "--no-print-directory", "unit")),
+        Part("conformance", "conformance", ("pytest", "tests/conformance")),
         *(Part("molecule", f"role {role}", ("molecule", "test"), ROOT / "roles" / role) for role in roles),
         Part("molecule", "fleet", ("molecule", "test", "-s", "fleet"), ROOT / "tests"),
         Part("e2e", "end to end", ("pytest", "tests/lab", "tests/e2e", "--durations=5")),

@@ -116,13 +116,24 @@ def run_tester(fleet: Fleet, count: int, status: int) -> dict[str, dict[str, int
     }
 
 
-@pytest.mark.parametrize("port", [PORTS[0], BALANCER])
-def test_official_clients_work_unmodified(fleet: Fleet, port: int) -> None:
+@pytest.mark.parametrize(
+    ("port", "clients", "took_part"), [(PORTS[0], ["sdk", "fastmcp"], {"canton-mcp-1"}), (BALANCER, [], IDS)]
+)
+def test_official_clients_work_unmodified(
+    fleet: Fleet, port: int, clients: list[str], took_part: set[str]
+) -> None:
+    fleet.node.run("systemctl", "stop", TESTER)
+    fleet.dcap.messages.clear()
     checker = Path(__file__).with_name("client_check.py")
     done = subprocess.run(
-        [sys.executable, checker, fleet.url(port, "/mcp")], capture_output=True, text=True, check=False
+        [sys.executable, checker, fleet.url(port, "/mcp"), *clients],
+        capture_output=True,
+        text=True,
+        check=False,
     )
+    fleet.node.run("systemctl", "start", TESTER)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert {message["sid"] for message in fleet.dcap.messages} == took_part
 
 
 def test_a_stopped_server_leaves_rotation_and_comes_back(fleet: Fleet) -> None:
