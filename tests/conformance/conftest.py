@@ -9,7 +9,7 @@ from typing import Final
 
 import pytest
 from balancing import Balancer, fleet_config, running
-from fleet import servers
+from fleet import SUITE, servers
 from processes import Served
 from suites import SUITES, Report, Reports, run, table
 
@@ -19,7 +19,7 @@ TABLE: Final = pytest.StashKey[list[tuple[str, Report]]]()
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A single server."""
-    with servers(1, tmp_path_factory.mktemp("server")) as (only,):
+    with servers(tmp_path_factory.mktemp("server"), application=SUITE) as (only,):
         yield only
 
 
@@ -27,7 +27,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Balancer]:
     """Three servers behind HAProxy, which is configured as it is for every fleet."""
     directory = tmp_path_factory.mktemp("fleet")
-    with servers(3, directory) as three:
+    with servers(directory, 3, application=SUITE) as three:
         config = fleet_config(directory, *({"port": served.port} for served in three))
         with running(directory, config, up=len(three)) as balancer:
             yield balancer

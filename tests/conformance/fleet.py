@@ -1,4 +1,4 @@
-"""Servers with the suite's features as they run in production: gunicorn with its shipped configuration."""
+"""Servers on loopback as `canton-mcp serve` starts them: with the suite's features, the workshop's, or the product's."""
 
 from __future__ import annotations
 
@@ -12,40 +12,44 @@ import canton_mcp
 from canton_mcp.settings import Settings
 from processes import Served, free_port, spawn
 
-__all__ = ["servers"]
+__all__ = ["PRODUCT", "SECRET", "SUITE", "WORKSHOP", "servers"]
 
-SECRET: Final = "known to the servers of this test and to nobody else"
+SECRET: Final = "known to the servers of these tests and to nobody else"
+SUITE: Final = "fixtures:create_app()"
+WORKSHOP: Final = "workshop:create_app()"
+PRODUCT: Final = "canton_mcp.web:create_app()"
 
 
 @contextlib.contextmanager
-def servers(count: int, directory: Path) -> Iterator[list[Served]]:
-    """Servers on loopback that share a secret and tell each other what changes."""
+def servers(
+    directory: Path, count: int = 1, *, application: str = WORKSHOP, secret: str = SECRET, **environment: str
+) -> Iterator[list[Served]]:
+    """Servers that share a secret, and hear of each other's changes."""
     siblings, credentials = directory / "siblings", directory / "credentials"
-    siblings.mkdir()
+    siblings.mkdir(parents=True)
     credentials.mkdir()
-    (credentials / "fleet-secret").write_text(f"{SECRET}\n")
-    environment: dict[str, Any] = {
+    (credentials / "fleet-secret").write_text(f"{secret}\n")
+    given: dict[str, Any] = {
         "PYTHONPATH": str(Path(__file__).parent),
         "CREDENTIALS_DIRECTORY": str(credentials),
         "CONFORMANCE_SIBLINGS": str(siblings),
+        "CANTON_MCP_ROLLOUT_FILE": str(directory / "rollout"),
+        "DCAP_ENABLED": "false",
+        **environment,
     }
     started: list[Served] = []
     try:
         for _ in range(count):
             port = free_port()
-            started.append(spawn(directory, port, _gunicorn(port), **environment))
+            command = [
+                *(sys.executable, "-m", "gunicorn"),
+                *("--config", str(Path(canton_mcp.__file__).parent / "gunicorn.conf.py")),
+                *("--bind", f"127.0.0.1:{port}"),
+                *("--threads", str(Settings.from_env({}).threads)),
+                application,
+            ]
+            started.append(spawn(directory, port, command, **given))
         yield [served.wait_ready() for served in started]
     finally:
         for served in started:
             served.stop()
-
-
-def _gunicorn(port: int) -> list[str]:
-    """The command that `canton-mcp serve` ends in, but for the application."""
-    return [
-        *(sys.executable, "-m", "gunicorn"),
-        *("--config", str(Path(canton_mcp.__file__).parent / "gunicorn.conf.py")),
-        *("--bind", f"127.0.0.1:{port}"),
-        *("--threads", str(Settings.from_env({}).threads)),
-        "profile:create_app()",
-    ]

@@ -180,7 +180,14 @@ def _add_routes(app: Flask, server: Server) -> None:
         if not _origin_allowed(request.headers.get("Origin"), server.settings.allowed_origins):
             return _json({"error": "This origin is not allowed"}, 403)
         headers = {name.lower(): value for name, value in request.headers.items()}
-        body = request.get_data(cache=False) if request.method == "POST" else b""
+        try:
+            body = request.get_data(cache=False) if request.method == "POST" else b""
+        except HTTPException:
+            raise
+        except (
+            Exception
+        ) as error:  # HTTP servers raise what they like when the chunks of a body make no sense
+            return _json({"error": f"The body cannot be read: {type(error).__name__}"}, 400)
         return _http(server.dispatcher.handle(request.method, headers, body, _connection(request.environ)))
 
     @app.get("/health")

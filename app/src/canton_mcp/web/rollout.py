@@ -14,7 +14,7 @@ from typing import Final
 
 __all__ = ["RolloutWatch"]
 
-_INTERVAL_SEC: Final = 2.0
+_INTERVAL_SEC: Final = 1.0
 
 
 class RolloutWatch(threading.Thread):
@@ -28,7 +28,7 @@ class RolloutWatch(threading.Thread):
         self._seen = self._read()
 
     def run(self) -> None:
-        """Look every two seconds until `stop`."""
+        """Look every second until `stop`."""
         while not self._stopping.wait(_INTERVAL_SEC):
             found = self._read()
             if found is not None and found != self._seen:
