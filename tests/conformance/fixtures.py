@@ -490,7 +490,7 @@ def create_app() -> Flask:
             prompts=Prompts(),
             completer=Completer(),
             logging=True,
-            asks=True,
+            asks=("elicitation/create", "sampling/createMessage", "roots/list"),
             list_changes=True,
             subscribable=True,
         )

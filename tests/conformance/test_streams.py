@@ -18,6 +18,8 @@ from processes import STARTUP_SEC, Served, until
 from wire import Answer, Line, Stream, send, streaming
 
 LIMIT: Final = Settings.from_env({}).streams
+LISTENERS: Final = LIMIT - LIMIT // 4
+"""How many of the streams listeners may take."""
 ALL: Final = {"toolsListChanged": True, "promptsListChanged": True, "resourcesListChanged": True}
 CALLS: Final = 200
 CALLERS: Final = 50
@@ -127,9 +129,9 @@ def test_only_its_own_session_cancels_a_legacy_call(server: Served) -> None:
 def test_listeners_that_leave_free_their_slots(server: Served, abruptly: bool) -> None:
     for _ in range(2):  # as many again find a place
         with ExitStack() as stack:
-            streams = [stack.enter_context(streaming(server, *listening())) for _ in range(LIMIT)]
-            assert [acknowledged(stream)["notifications"] for stream in streams] == [ALL] * LIMIT
-            assert open_streams(server) == LIMIT
+            streams = [stack.enter_context(streaming(server, *listening())) for _ in range(LISTENERS)]
+            assert [acknowledged(stream)["notifications"] for stream in streams] == [ALL] * LISTENERS
+            assert open_streams(server) == LISTENERS
             for stream in streams:
                 stream.leave(abruptly)
         until(lambda: open_streams(server) == 0, server)
@@ -222,12 +224,18 @@ def test_a_stream_says_that_it_must_not_be_kept(server: Served) -> None:
 def test_calls_go_on_while_all_streams_are_open(server: Served) -> None:
     """None of them waits for a stream to end, and none of the streams does."""
     with ExitStack() as stack:
-        streams = [stack.enter_context(streaming(server, *listening(number))) for number in range(LIMIT)]
+        streams = [stack.enter_context(streaming(server, *listening(number))) for number in range(LISTENERS)]
         for stream in streams:
             acknowledged(stream)
         refused = send(server, *listening("one too many"))
         assert refused.code == (503, -32603) and refused.body["id"] == "one too many"
         assert int(refused.headers["Retry-After"]) > 0
+        for number in range(LIMIT - LISTENERS):  # what listeners leave is for calls that speak
+            speaking = calling("speak", {"name": f"full {number}", "seconds": LINGERS_SEC}, progressToken=1)
+            assert (
+                stack.enter_context(streaming(server, *speaking)).message()["method"]
+                == "notifications/progress"
+            )
         plain = send(server, *calling("test_tool_with_progress", progressToken=1))
         assert plain.headers["Content-Type"] == "application/json"
         assert plain.body["result"]["isError"] is False
@@ -252,7 +260,7 @@ def test_calls_go_on_while_all_streams_are_open(server: Served) -> None:
 def test_calls_beyond_the_threads_wait_their_turn(server: Served) -> None:
     """More of them at a time than there are threads, each of them long enough to meet all others."""
     with ExitStack() as stack:
-        for _ in range(LIMIT):
+        for _ in range(LISTENERS):
             acknowledged(stack.enter_context(streaming(server, *listening())))
         with ThreadPoolExecutor(CALLERS) as pool:
             work = calling("work", {"name": "one of many", "seconds": 0.2})
@@ -283,7 +291,8 @@ def test_a_server_that_stops_ends_its_streams_and_finishes_its_calls(tmp_path: P
             assert last["result"]["resultType"] == "complete"
             assert last["result"]["_meta"][f"{K}subscriptionId"] == identifier
         assert list(legacy) == []
-        assert list(asked) == []
+        (unasked,) = asked  # the tool goes on without an answer
+        assert unasked["result"]["isError"] and "restarted" in unasked["result"]["content"][0]["text"]
         *_, result = call
         assert result["result"]["content"][0]["text"] == "somebody finished"
         assert server.process.wait(STARTUP_SEC) == 0

@@ -96,7 +96,7 @@ CASES = {
     ),
     "fewer tasks than threads": (
         {"mcp_server_threads": 100},
-        "mcp_server_tasks_max: 128 is too few for 100 threads and 50 streams; use 266 or more",
+        "mcp_server_tasks_max: 128 is too few for 100 threads; use 416 or more",
     ),
     "a variable of the role": (
         {"mcp_server_environment": {"CANTON_MCP_BIND": "127.0.0.1"}},

@@ -245,7 +245,7 @@ def test_ports_move_without_losing_a_request(fleet: Fleet) -> None:
 def test_a_run_that_died_half_way_is_healed_by_the_next(fleet: Fleet) -> None:
     environment = "/etc/canton-mcp/fleet.env"
     fleet.shell(
-        f"cp {environment} /root/declared && sed -i 's/^CANTON_MCP_THREADS=.*/CANTON_MCP_THREADS=8/' {environment}"
+        f"cp {environment} /root/declared && sed -i 's/^CANTON_MCP_THREADS=.*/CANTON_MCP_THREADS=24/' {environment}"
     )
     fleet.node.run("systemctl", "restart", "canton-mcp@7285")
     fleet.shell(

@@ -30,6 +30,7 @@ META: Final = {
     f"{K}clientInfo": CLIENT,
 }
 BOTH: Final = "application/json, text/event-stream"
+ASKS: Final = ("elicitation/create", "sampling/createMessage", "roots/list")
 ANSWERS_ALL: Final[dict[str, Any]] = {"elicitation": {}, "sampling": {}, "roots": {}}
 
 Handler = Callable[[Call, dict[str, Any]], mcp_types.CallToolResult]

@@ -15,7 +15,7 @@ from canton_mcp.tools import TOOLS
 from canton_mcp.tools.base import MAX_CODE_CHARS, MAX_TEXT_CHARS, SILENT
 from canton_mcp.tools.validate_daml import ValidateParams, ValidateResult
 from canton_mcp.tools.validate_daml import run as validate
-from canton_mcp.web.offers import CatalogueCompleter, CataloguePrompts, CatalogueResources
+from canton_mcp.web.catalogue import CatalogueCompleter, CataloguePrompts, CatalogueResources
 
 CALL = Call({})
 SOURCES = Path(daml.__file__).parent

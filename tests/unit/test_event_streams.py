@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import queue
 import socket
 import threading
@@ -14,6 +16,7 @@ import pytest
 from canton_mcp.protocol import Call, Cancelled, Dispatcher, Features, dispatch, streams
 from canton_mcp.protocol.streams import MAX_WAITING, EventStream, Slots, Way
 from dialogue import (
+    ASKS,
     BOTH,
     META,
     MODERN,
@@ -29,6 +32,7 @@ from dialogue import (
     modern,
     modern_request,
     parsed,
+    post,
     says,
     send,
     serving,
@@ -62,12 +66,13 @@ class Workshop:
             "quiet": self.quiet,
             "fail": self.fail,
             "ask": self.ask,
+            "exit": self.exit,
         }
         self.features = Features(
             tools=Tools(tools),
             resources=Resources({"test://a": "a"}),
             prompts=Prompts({"p": lambda call, arguments: "p"}),
-            asks=True,
+            asks=ASKS,
             list_changes=True,
             subscribable=True,
         )
@@ -99,6 +104,9 @@ class Workshop:
     def fail(self, call: Call, arguments: dict[str, Any]) -> mcp_types.CallToolResult:
         call.progress(1)
         raise RuntimeError("secret detail")
+
+    def exit(self, call: Call, arguments: dict[str, Any]) -> mcp_types.CallToolResult:
+        raise SystemExit(1)
 
     def ask(self, call: Call, arguments: dict[str, Any]) -> mcp_types.CallToolResult:
         call.progress(1)
@@ -482,3 +490,24 @@ def test_slots_are_counted_from_many_threads() -> None:
     assert sum(taken.get() for _ in threads) == slots.open == 5
     slots.give_back()
     assert slots.take() and not slots.take()
+
+
+def test_a_stream_that_cannot_be_opened_leaves_nothing_behind(
+    server: Dispatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exhausted(*arguments: Any) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "eventfd", exhausted)
+        for request in (listening(), calling("hold", progressToken=1)):
+            body, headers = _accepting(request)
+            assert send(server, body, headers).status == 500
+    assert server.open_streams == 0
+    with stream(server, *listening()) as told:
+        assert next(told)["method"] == "notifications/subscriptions/acknowledged"
+
+
+def test_work_that_tries_to_end_its_thread_ends_itself(server: Dispatcher, workshop: Workshop) -> None:
+    body, headers = _accepting(calling("exit"))
+    assert code(post(server, body, headers)) == (500, -32603)

@@ -291,10 +291,10 @@ def test_a_wrong_target_port_is_told(port: Any) -> None:
             {"mcp_server_threads": "4", "mcp_server_streams": "x"},
             "mcp_server_streams: 'x' is not a number of streams for 4 threads; use one from 1 to 3",
         ),
-        ({"mcp_server_threads": 50}, "mcp_server_tasks_max: 128 is too few for 50 threads and 25 streams; use 141 or more"),
+        ({"mcp_server_threads": 50}, "mcp_server_tasks_max: 128 is too few for 50 threads; use 216 or more"),
         (
-            {"mcp_server_tasks_max": "62", "mcp_server_streams": 15},
-            "mcp_server_tasks_max: 62 is too few for 16 threads and 15 streams; use 63 or more",
+            {"mcp_server_tasks_max": "79", "mcp_server_streams": 15},
+            "mcp_server_tasks_max: 79 is too few for 16 threads; use 80 or more",
         ),
     ],
 )  # fmt: skip
@@ -307,7 +307,7 @@ def test_numbers_of_threads_that_do_not_fit_are_told(variables: dict[str, Any], 
     [
         {},
         {"mcp_server_threads": 2},
-        {"mcp_server_threads": "16", "mcp_server_streams": "15", "mcp_server_tasks_max": "63"},
+        {"mcp_server_threads": "16", "mcp_server_streams": "15", "mcp_server_tasks_max": "80"},
         {"mcp_server_threads": 512, "mcp_server_tasks_max": "infinity"},
     ],
 )
@@ -392,6 +392,11 @@ def test_a_fleet_agrees_on_the_secret_that_most_nodes_have() -> None:
     assert agreed(map(stored, [c, b, a])) == c  # the first of equals
     assert agreed(map(stored, ["", "weak", "weak", "weak", "ü" * 40, a])) == a
     assert agreed(["no base64!", stored(a)]) == a
+
+
+def test_a_file_without_a_usable_secret_is_none() -> None:
+    assert declare.mcp_server_has_secret([stored(""), stored("a" * 40)])
+    assert not declare.mcp_server_has_secret([stored(""), stored("weak"), "no base64!", ""])
 
 
 def test_a_fleet_without_a_secret_gets_a_new_one() -> None:

@@ -17,6 +17,7 @@ from canton_mcp.protocol import (
     UnknownResource,
 )
 from dialogue import (
+    ASKS,
     LEGACY,
     MODERN,
     K,
@@ -91,7 +92,7 @@ PARTS: list[tuple[Features, dict[str, Any], dict[str, Any]]] = [
     (Features(prompts=PROMPTS), {"prompts": {}}, {"prompts": {}}),
     (Features(completer=Completer()), {"completions": {}}, {"completions": {}}),
     (Features(logging=True), {"logging": {}}, {"logging": {}}),
-    (Features(tools=TOOLS, asks=True), {"tools": {}}, {"tools": {}}),
+    (Features(tools=TOOLS, asks=ASKS), {"tools": {}}, {"tools": {}}),
     (
         Features(tools=TOOLS, prompts=PROMPTS, list_changes=True),
         {"tools": {}, "prompts": {}},

@@ -11,6 +11,7 @@ import pytest
 from canton_mcp.protocol import Dispatcher, Features
 from dialogue import (
     ANSWERS_ALL,
+    ASKS,
     Prompts,
     Resources,
     Tools,
@@ -126,7 +127,7 @@ def test_a_cursor_is_believed_from_the_fleet_alone(server: Dispatcher) -> None:
 
 
 def test_other_sealed_texts_are_no_cursors() -> None:
-    server = serving(features(asks=True))
+    server = serving(features(asks=ASKS))
     session = send(server, initialize(capabilities=ANSWERS_ALL)).headers["mcp-session-id"]
     assert code(modern(server, "tools/list", {"cursor": session})) == (400, -32602)
     assert code(legacy(server, "ping", mcp_session_id=cursor(server)))[0] == 404

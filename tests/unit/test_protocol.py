@@ -11,6 +11,7 @@ import mcp_types
 import pytest
 from canton_mcp.protocol import MAX_BODY_BYTES, Call, Dispatcher, Features, InvalidArguments, Reply
 from dialogue import (
+    ASKS,
     LEGACY,
     META,
     MODERN,
@@ -293,7 +294,7 @@ def test_the_handshake_of_old_versions(asked: str, members: set[str]) -> None:
 @pytest.mark.parametrize(("version", "status"), [("2025-03-26", -32602), ("2025-11-25", None)])
 def test_the_version_agreed_in_a_session_holds_without_a_header(version: str, status: int | None) -> None:
     """2025-03-26 knows no version header; unfit arguments tell which version an exchange speaks."""
-    server = serving(Features(tools=Tools({"refuse": refuse}), asks=True))
+    server = serving(Features(tools=Tools({"refuse": refuse}), asks=ASKS))
     opened = send(server, initialize(version, {"roots": {}}))
     session = {"mcp-session-id": opened.headers["mcp-session-id"]}
     answer = post(server, message("tools/call", {"name": "refuse"}), session)[1]

@@ -13,6 +13,7 @@ import pytest
 from canton_mcp.protocol import Call, Dispatcher, Features, seals
 from dialogue import (
     ANSWERS_ALL,
+    ASKS,
     META,
     MODERN,
     ROOTS,
@@ -107,7 +108,7 @@ def features() -> Features:
         prompts=Prompts(
             {name: lambda call, arguments: repr(call.ask("a", form())) for name in ("asks", "text")}
         ),
-        asks=True,
+        asks=ASKS,
     )
 
 

@@ -15,6 +15,7 @@ import pytest
 from canton_mcp.protocol import Call, Cancelled, Dispatcher, Features, seals, sessions
 from dialogue import (
     ANSWERS_ALL,
+    ASKS,
     BOTH,
     MODERN,
     ROOTS,
@@ -66,7 +67,7 @@ class Workshop:
             resources=Resources({WATCHED: "w", "test://other": "o"}),
             prompts=Prompts({"asks": lambda call, arguments: repr(call.ask("a", form()))}),
             logging=True,
-            asks=True,
+            asks=ASKS,
             subscribable=True,
         )
 
@@ -158,9 +159,9 @@ ECHO = Tools({"echo": lambda call, arguments: says("e")})
     [
         (Features(tools=ECHO), ANSWERS_ALL, False),
         (Features(tools=ECHO, list_changes=True), ANSWERS_ALL, False),
-        (Features(tools=ECHO, asks=True), {}, False),
-        (Features(tools=ECHO, asks=True), {"experimental": {"x": {}}}, False),
-        *((Features(tools=ECHO, asks=True), {kind: {}}, True) for kind in ANSWERS_ALL),
+        (Features(tools=ECHO, asks=ASKS), {}, False),
+        (Features(tools=ECHO, asks=ASKS), {"experimental": {"x": {}}}, False),
+        *((Features(tools=ECHO, asks=ASKS), {kind: {}}, True) for kind in ANSWERS_ALL),
         (Features(tools=ECHO, logging=True), {}, True),
         (Features(resources=Resources({}), subscribable=True), {}, True),
     ],
@@ -398,8 +399,16 @@ def test_a_server_that_stops_gives_up_its_questions(server: Dispatcher, workshop
     with stream(server, calling("form"), opened(server)) as told:
         next(told)
         server.close()
-        assert list(told) == []
-    assert workshop.told() == "Cancelled"
+        (last,) = list(told)
+    assert last["result"]["isError"] is True and "being restarted" in last["result"]["content"][0]["text"]
+    assert workshop.told() == "CannotAsk"
+
+
+def test_a_server_that_has_stopped_asks_nobody(server: Dispatcher) -> None:
+    header = opened(server)
+    server.close()
+    _, answer = post(server, calling("form"), {**header, "accept": BOTH})
+    assert "being restarted" in answer["result"]["content"][0]["text"]
 
 
 # -- cancellation ----------------------------------------------------------------------------------------

@@ -201,12 +201,10 @@ def _thread_problems(variables: Mapping[str, Any]) -> list[str]:
             f"mcp_server_streams: {streams!r} is not a number of streams for {threads} threads; use one from 1 to {most}"
         ]
     tasks = variables.get("mcp_server_tasks_max", 128)
-    # A request may have its work done by a second thread.
-    enough = 2 * int(threads) + int(streams) + _OWN_TASKS
+    # A request may have its work done by a second thread, and during a reload there are two workers.
+    enough = 4 * int(threads) + _OWN_TASKS
     if str(tasks).isdecimal() and int(tasks) < enough:
-        return [
-            f"mcp_server_tasks_max: {tasks} is too few for {threads} threads and {streams} streams; use {enough} or more"
-        ]
+        return [f"mcp_server_tasks_max: {tasks} is too few for {threads} threads; use {enough} or more"]
     return []
 
 
@@ -249,6 +247,11 @@ def mcp_server_agreed_secret(files: Iterable[str]) -> str:
     """
     kept = [text for text in map(_secret_in, files) if text]
     return Counter(kept).most_common(1)[0][0] if kept else secrets.token_urlsafe(48)
+
+
+def mcp_server_has_secret(files: Iterable[str]) -> bool:
+    """Whether one of these files, in base64, holds a secret that servers accept."""
+    return any(map(_secret_in, files))
 
 
 def _secret_in(file: str) -> str:
@@ -403,9 +406,8 @@ def mcp_server_environment(server: Mapping[str, Any], shared: Mapping[str, Any])
         "DCAP_SERVER_URL": f"{server['url']}/mcp",
     }
     own = server["environment"]
-    if (
-        own
-    ):  # as for the shared ones: a variable that the application does not know must make it stale as well
+    # As for the shared ones: a variable that the application does not know must make it stale as well.
+    if own:
         identity["CANTON_MCP_OWN_DIGEST"] = mcp_server_digest(json.dumps(own, sort_keys=True, default=str))
     merged = {**shared, **identity, **own}
     return {name: _text(value) for name, value in merged.items()}

@@ -156,8 +156,10 @@ class Call:
 
     def can_ask(self, method: str) -> bool:
         """Whether a request of this kind can be put to the client: it declared so, and there is a way."""
-        if self._asker is None:
-            return False
+        return self._asker is not None and self.declared(method)
+
+    def declared(self, method: str) -> bool:
+        """Whether the client declared that it answers requests of this kind."""
         try:
             self.require(**_NEEDED[method])
         except MissingCapability:

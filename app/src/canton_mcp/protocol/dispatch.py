@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -131,6 +131,7 @@ class Dispatcher:
         self._listeners = listening.Listeners()
         self._slots = Slots(max_streams)
         self._workers = ThreadPoolExecutor(threads, thread_name_prefix="mcp-work")
+        self._room = threading.Semaphore(threads)  # who finds none waits, rather than its work in a queue
         self._closing = threading.Event()
 
     @property
@@ -323,24 +324,30 @@ class Dispatcher:
         session = request.session
         way = Way()
         exchange = self._exchange(request, way)
-        replies: list[Reply] = []
+        reply = _error_reply(request.id, _INTERNAL, request.era.status(_INTERNAL.code))
 
         def work() -> None:
-            reply = self._answer(request, exchange)
-            if session is not None:
-                self._sessions.ended(session, request.id)
-            replies.append(reply)
-            way.finish(None if way.cancelled else reply.body)
+            nonlocal reply
+            try:
+                reply = self._answer(request, exchange)
+            except BaseException:  # work that tries to end its thread ends itself; nobody waits for ever
+                log.exception("Unexpected end of %s", request.message.method)
+            finally:
+                self._room.release()
+                if session is not None:
+                    self._sessions.ended(session, request.id)
+                way.finish(None if way.cancelled else reply.body)
 
         if session is not None:
             self._sessions.started(session, request.id, way)
+        self._room.acquire()
         self._workers.submit(work)
         if way.settled(PATIENCE_SEC):
-            return replies[0]
+            return reply
         if not self._slots.take():  # without a stream the client hears nothing before the result
             way.cut()
             way.result()
-            return replies[0]
+            return reply
 
         def closed() -> None:
             self._slots.give_back()
@@ -349,7 +356,7 @@ class Dispatcher:
             else:  # a lost connection cancels nothing, but questions have nobody to answer them
                 way.cut()
 
-        return Reply(200, streams.HEADERS, events=EventStream(way, request.http.connection, closed))
+        return _streamed(lambda: EventStream(way, request.http.connection, closed), closed)
 
     # Streams of changes
 
@@ -384,8 +391,8 @@ class Dispatcher:
         """
         if not _accepts(http.headers, _EVENT_STREAM):
             raise _Refused(RpcError(INVALID_REQUEST, f"Accept must allow {_EVENT_STREAM}"), 406)
-        if self._closing.is_set() or not self._slots.take():
-            busy = f"All {self._slots.limit} streams of this server are in use; try again later"
+        if self._closing.is_set() or not self._slots.take(to_listen=True):
+            busy = f"All {self._slots.for_listeners} streams for listeners of this server are in use; try again later"
             raise _Refused(RpcError(INTERNAL_ERROR, busy), 503, {"Retry-After": "5"})
 
         def closed() -> None:
@@ -395,10 +402,20 @@ class Dispatcher:
         self._listeners.add(listener)
         if self._closing.is_set():  # set since it was asked: nobody else would end this stream
             listener.end()
-        stream = EventStream(
-            listener.way, http.connection, closed, lifetime=LISTEN_LIFETIME_SEC, expire=listener.end
+        lifetime, expire = LISTEN_LIFETIME_SEC, listener.end
+        return _streamed(
+            lambda: EventStream(listener.way, http.connection, closed, lifetime=lifetime, expire=expire),
+            closed,
         )
-        return Reply(200, streams.HEADERS, events=stream)
+
+
+def _streamed(opened: Callable[[], EventStream], closed: Callable[[], None]) -> Reply:
+    """An answer in the form of a stream; one that cannot be opened, for want of descriptors, is closed."""
+    try:
+        return Reply(200, streams.HEADERS, events=opened())
+    except BaseException:
+        closed()
+        raise
 
 
 def _legacy_era(session: Session | None, http: _Http) -> Legacy:

@@ -126,8 +126,8 @@ class Features:
     completer: Completer | None = None
     logging: bool = False
     """Handlers send log messages."""
-    asks: bool = False
-    """Handlers ask the client. A legacy client that can be asked gets a session."""
+    asks: tuple[str, ...] = ()
+    """What handlers ask the client, by method. A legacy client that answers one of these gets a session."""
     list_changes: bool = False
     """Somebody calls `Dispatcher.publish` whenever a list changes."""
     subscribable: bool = False

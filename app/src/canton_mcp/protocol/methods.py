@@ -165,7 +165,7 @@ class Methods:
         session = self._sessions.open(version, params.client_info.name, params.capabilities)
         # A session costs the client a header and the balancer its freedom: only where it serves a purpose.
         features = self._features
-        if features.logging or features.subscribable or (features.asks and session.can_be_asked):
+        if features.logging or features.subscribable or (session.answers(features.asks)):
             exchange.reply_headers[SESSION_HEADER] = session.id
         result = mcp_types.InitializeResult(
             protocol_version=version,
@@ -273,7 +273,7 @@ class Methods:
         cursor = params["cursor"]
         try:
             made_for, start = self._seals.open(_CURSOR, cursor if isinstance(cursor, str) else "")
-        except BrokenSeal:
+        except (BrokenSeal, TypeError, ValueError):  # another release may seal other things
             raise RpcError(INVALID_PARAMS, "Unknown cursor; fetch the list from its beginning") from None
         if made_for != method:
             raise RpcError(INVALID_PARAMS, f"This cursor belongs to {made_for}")

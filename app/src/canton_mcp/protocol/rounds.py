@@ -69,7 +69,7 @@ class Rounds:
         state = params["requestState"]
         try:
             request, answers = self._seals.open(_PURPOSE, state if isinstance(state, str) else "")
-        except BrokenSeal:
+        except (BrokenSeal, TypeError, ValueError):  # another release may seal other things
             raise RpcError(INVALID_PARAMS, "Invalid or expired requestState") from None
         if request != self._request:
             raise RpcError(INVALID_PARAMS, "Invalid or expired requestState")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
@@ -19,7 +19,7 @@ import mcp_types
 from pydantic import ValidationError
 
 from canton_mcp.protocol import jsonrpc
-from canton_mcp.protocol.call import Asker, Cancelled, CannotAsk, read_answer
+from canton_mcp.protocol.call import Asker, Call, Cancelled, CannotAsk, read_answer
 from canton_mcp.protocol.jsonrpc import INVALID_PARAMS, Peer, RequestId, RpcError
 from canton_mcp.protocol.seals import BrokenSeal, Seals
 from canton_mcp.protocol.streams import Way
@@ -37,6 +37,7 @@ _MAX_REMEMBERED: Final = 10_000
 _MAX_SUBSCRIPTIONS: Final = 100
 _MAX_NAME: Final = 64
 _PURPOSE: Final = "session"
+_STOPPING: Final = "The client cannot be asked: this server is being restarted. Call again"
 
 
 @dataclass(frozen=True)
@@ -48,11 +49,10 @@ class Session:
     client_name: str | None
     capabilities: mcp_types.ClientCapabilities
 
-    @property
-    def can_be_asked(self) -> bool:
-        """Whether the client declared that it answers requests of any kind."""
-        declared = self.capabilities
-        return any((declared.elicitation, declared.sampling, declared.roots))
+    def answers(self, methods: Iterable[str]) -> bool:
+        """Whether the client declared that it answers one of these requests."""
+        call = Call({}, capabilities=self.capabilities)
+        return any(call.declared(method) for method in methods)
 
 
 class Remembered(OrderedDict[str, T]):
@@ -79,6 +79,8 @@ class _Question:
     session_id: str
     way: Way
     answer: Mapping[str, Any] | None = None
+    given_up: bool = False
+    """The server stops before the answer can come."""
 
 
 @dataclass
@@ -87,6 +89,7 @@ class Sessions:
 
     seals: Seals
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _closed: bool = False
     _questions: dict[str, _Question] = field(default_factory=dict)
     _running: dict[tuple[str, RequestId], Way] = field(default_factory=dict)
     _levels: Remembered[str] = field(default_factory=lambda: Remembered("info"))
@@ -113,9 +116,9 @@ class Sessions:
         try:
             claims = self.seals.open(_PURPOSE, identifier)
             capabilities = mcp_types.ClientCapabilities.model_validate(claims["c"])
-        except (BrokenSeal, ValidationError):
+            return Session(identifier, claims["v"], claims["n"], capabilities)
+        except (BrokenSeal, ValidationError, KeyError, TypeError):  # another release may claim other things
             return None
-        return Session(identifier, claims["v"], claims["n"], capabilities)
 
     def set_level(self, session: Session, level: str) -> None:
         """Remember from which level on this session wants log messages."""
@@ -177,15 +180,22 @@ class Sessions:
         identifier = secrets.token_urlsafe(12)
         question = _Question(session.id, way)
         with self._lock:
+            if self._closed:
+                raise CannotAsk(_STOPPING)
             self._questions[identifier] = question
         try:
             way.send(jsonrpc.request_body(identifier, request))
-            way.wait(lambda: question.answer is not None or not way.is_open, ANSWER_TIMEOUT_SEC)
+            way.wait(
+                lambda: question.answer is not None or question.given_up or not way.is_open,
+                ANSWER_TIMEOUT_SEC,
+            )
         finally:
             with self._lock:
                 del self._questions[identifier]
         if way.cancelled:
             raise Cancelled
+        if question.answer is None and question.given_up:
+            raise CannotAsk(_STOPPING)
         if question.answer is None:
             raise CannotAsk(
                 f"The client did not answer {request.method} within {ANSWER_TIMEOUT_SEC:.0f} s"
@@ -200,11 +210,13 @@ class Sessions:
         return read
 
     def close(self) -> None:
-        """Give up all questions, so that the work behind them ends."""
+        """Give up all questions, so that the work behind them goes on without answers."""
         with self._lock:
+            self._closed = True
             waiting = list(self._questions.values())
         for question in waiting:
-            question.way.cancel()
+            question.given_up = True
+            question.way.wake()
 
     def deliver(self, session: Session, answer: Peer) -> bool:
         """Hand a posted answer to the question that waits for it; False when none of this session does."""

@@ -34,10 +34,14 @@ _PING: Final = b": ping\n\n"
 
 
 class Slots:
-    """How many streams may be open at a time. Each one holds a thread, and calls need threads too."""
+    """How many streams may be open at a time. Each one holds a thread, and calls need threads too.
+
+    Listeners stay for an hour, so a quarter of the slots is not for them: progress and questions go on.
+    """
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
+        self.for_listeners = limit - limit // 4
         self._lock = threading.Lock()
         self._open = 0
 
@@ -46,10 +50,10 @@ class Slots:
         """Streams that are open now."""
         return self._open
 
-    def take(self) -> bool:
+    def take(self, *, to_listen: bool = False) -> bool:
         """Take one if there is one left."""
         with self._lock:
-            if self._open >= self.limit:
+            if self._open >= (self.for_listeners if to_listen else self.limit):
                 return False
             self._open += 1
             return True

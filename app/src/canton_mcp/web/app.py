@@ -24,7 +24,7 @@ from canton_mcp.protocol import MAX_BODY_BYTES, Dispatcher, Features, Reply, Sea
 from canton_mcp.settings import Settings, fleet_secrets, release_id
 from canton_mcp.tools import TOOLS
 from canton_mcp.web.calls import ToolRunner
-from canton_mcp.web.offers import CatalogueCompleter, CataloguePrompts, CatalogueResources
+from canton_mcp.web.catalogue import CatalogueCompleter, CataloguePrompts, CatalogueResources
 from canton_mcp.web.rollout import RolloutWatch
 
 __all__ = ["Server", "create_app"]
@@ -151,7 +151,7 @@ def _features(runner: ToolRunner) -> Features:
         resources=CatalogueResources(),
         prompts=CataloguePrompts(),
         completer=CatalogueCompleter(),
-        asks=True,
+        asks=("elicitation/create",),
         list_changes=True,
     )
 
@@ -184,9 +184,8 @@ def _add_routes(app: Flask, server: Server) -> None:
             body = request.get_data(cache=False) if request.method == "POST" else b""
         except HTTPException:
             raise
-        except (
-            Exception
-        ) as error:  # HTTP servers raise what they like when the chunks of a body make no sense
+        # HTTP servers raise what they like when the chunks of a body make no sense.
+        except Exception as error:
             return _json({"error": f"The body cannot be read: {type(error).__name__}"}, 400)
         return _http(server.dispatcher.handle(request.method, headers, body, _connection(request.environ)))
 
