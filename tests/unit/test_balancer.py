@@ -274,6 +274,7 @@ def test_a_server_that_has_just_died_costs_no_request(
     blind = text.replace("inter 1s fastinter 500ms", "inter 1h fastinter 1h")  # no check finds it out
     assert blind != text
     with running(tmp_path / "other", blind, len(servers)) as other:
+        until(lambda: other.statuses("check_status")["mcp_servers"][0] == "L7OK")  # once, and no more
         doomed.close()
         answered = {served(other, *kind, ("Mcp-Session-Id", session)) for session in SESSIONS[:40]}
         assert other.health[1]["servers_up"] == len(servers)
