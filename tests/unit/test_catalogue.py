@@ -18,7 +18,6 @@ from canton_mcp.tools.validate_daml import run as validate
 from canton_mcp.web.catalogue import CatalogueCompleter, CataloguePrompts, CatalogueResources
 
 CALL = Call({})
-SOURCES = Path(daml.__file__).parent
 BAD = RULES[0].wrong
 
 
@@ -57,11 +56,12 @@ def test_every_pattern_rule_and_guide_has_one_address() -> None:
 
 def test_every_rule_of_the_engine_is_explained() -> None:
     """Whoever adds a rule to the engine explains it in the catalogue; whoever removes one removes both."""
-    emitted = re.findall(r'"((?:[a-z]+-)+[a-z]+)",?\n', (SOURCES / "findings.py").read_text())
-    emitted += re.findall(r'rule="([a-z-]+)"', (SOURCES.parent / "tools" / "validate_daml.py").read_text())
-    by_kind = {f"{kind}-missing-authority" for kind in ("create", "exercise", "archive")}
-    named = re.findall(r'rule = "([a-z-]+)" if', (SOURCES / "findings.py").read_text())
-    assert {*emitted, *named, *by_kind} == {rule.id for rule in RULES}
+    tool = (Path(daml.__file__).parent.parent / "tools" / "validate_daml.py").read_text()
+    of_the_tool = re.findall(r'rule="([a-z-]+)"', tool)
+    assert {*daml.KINDS, *of_the_tool} == {rule.id for rule in RULES}
+    assert len({rule.id for rule in RULES}) == len(RULES)
+    usual = {rule.id: (rule.severity, rule.certainty) for rule in RULES if rule.id in daml.KINDS}
+    assert usual == {name: tuple(kind) for name, kind in daml.KINDS.items()}
 
 
 @pytest.mark.parametrize("entry", DOCUMENTS, ids=lambda entry: str(entry.uri))
@@ -277,7 +277,7 @@ def test_completion_goes_by_what_was_begun() -> None:
     assert complete(patterns, "name", "THR") == ["threshold-approval"]
     assert complete(patterns, "name", "approval") == []
     rules = complete(template("canton://rules/{id}"), "id", "maintainer-")
-    assert sorted(rules) == ["maintainer-not-signatory", "maintainer-without-key"]
+    assert sorted(rules) == ["maintainer-not-in-key", "maintainer-not-signatory", "maintainer-without-key"]
     design = mcp_types.PromptReference(type="ref/prompt", name="design-workflow")
     assert complete(design, "level", "") == ["basic", "enhanced", "high"]
     assert complete(design, "level", "h") == ["high"]

@@ -1,4 +1,4 @@
-"""The command line: ``canton-mcp serve | test | dcap listen | probe``.
+"""The command line: ``canton-mcp serve | test | dcap listen | probe | lint``.
 
 Parts are imported inside the commands that need them, so that each starts quickly.
 """
@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
@@ -18,6 +20,8 @@ from canton_mcp.settings import Settings, SettingsError, TesterSettings
 __all__ = ["main"]
 
 _USAGE_ERROR = 2
+_QUIET_SEC = 1.0
+_STEP_SEC = 0.1
 
 
 def _fail(message: str, status: int = 1) -> NoReturn:
@@ -159,6 +163,80 @@ def probe(
         _fail(f"Error: {error}", _USAGE_ERROR)
     click.echo(probing.as_json(states) if as_json else probing.as_table(states))
     sys.exit(0 if all(state.healthy for state in states) else 1)
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.option("--sarif", "as_sarif", is_flag=True, help="Print a SARIF 2.1.0 log, as code scanning takes it.")
+@click.option(
+    "--fail-on",
+    type=click.Choice(["critical", "high", "medium", "low", "info", "never"]),
+    default="high",
+    show_default=True,
+    help="Exit with 1 from this severity on.",
+)
+@click.option(
+    "--rule", "rules", multiple=True, metavar="ID", help="Apply this rule only; repeatable, or a,b."
+)
+@click.option(
+    "--ignore", "ignored", multiple=True, metavar="ID", help="Leave this rule out; repeatable, or a,b."
+)
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+def lint(
+    as_json: bool,
+    as_sarif: bool,
+    fail_on: str,
+    rules: tuple[str, ...],
+    ignored: tuple[str, ...],
+    paths: tuple[str, ...],
+) -> None:
+    """Check DAML files and projects without a compiler: authority, visibility, keys, common mistakes.
+
+    PATH is a file, a directory (its *.daml, hidden directories left out), or - for the input. Modules of one run
+    see each other. Exit status: 0 nothing from --fail-on on, 1 something, 2 wrong usage or nothing to read.
+
+    \b
+    Examples:
+      canton-mcp lint daml/
+      canton-mcp lint --fail-on medium --ignore no-negative-test .
+      canton-mcp lint --sarif . > lint.sarif
+      git show HEAD:daml/Main.daml | canton-mcp lint -
+    """
+    from canton_mcp import lint as linter
+    from canton_mcp import lint_report as report
+
+    if as_json and as_sarif:
+        raise click.UsageError("--json and --sarif: choose one.")
+    progress = _progress() if sys.stderr.isatty() else None
+    try:
+        applied = linter.chosen(rules, ignored)
+        sources = linter.collect(paths, sys.stdin.buffer.read, progress)
+        checked = linter.check(sources, applied, progress=progress)
+    except linter.UsageError as error:
+        _fail(f"Error: {error}", _USAGE_ERROR)
+    for line in report.notices(checked):
+        click.echo(line, err=True)
+    if as_json or as_sarif:
+        click.echo(report.as_json(checked) if as_json else report.as_sarif(checked, applied))
+    else:
+        click.echo("\n\n".join(part for part in (report.as_text(checked), report.summary(checked)) if part))
+    sys.exit(1 if linter.reaches(checked, fail_on) else 0)
+
+
+def _progress() -> Callable[[str, int, int], None]:
+    """Shows the state of a run that takes longer than a moment in one line, which is gone at the end of a stage."""
+    started = shown = time.monotonic()
+
+    def show(stage: str, done: int, total: int) -> None:
+        nonlocal shown
+        now = time.monotonic()
+        if now - started < _QUIET_SEC or (now - shown < _STEP_SEC and done < total):
+            return
+        shown = now
+        text = f"{stage} {done} of {total} files" if done < total else ""
+        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+
+    return show
 
 
 if __name__ == "__main__":

@@ -124,8 +124,7 @@ finds, and repeat.
 
 def _broken_rules(code: str, *, advice: bool = True) -> list[str]:
     """Rules that the code breaks, the gravest first; with or without what may be meant."""
-    outline = daml.read(code)
-    found = daml.findings(outline, daml.analyse(outline))
+    found = daml.judged(code).findings
     return list(dict.fromkeys(finding.rule for finding in found if advice or finding.certainty != "advice"))
 
 

@@ -212,11 +212,12 @@ template Ticket
 template Gate
   with
     venue : Party
+    guest : Party
   where
     signatory venue
+    observer guest
 
     nonconsuming choice LetIn : ()
-      with guest : Party
       controller venue
       do
         ticket <- create Ticket with venue; guest
@@ -240,11 +241,12 @@ template Ticket
 template Gate
   with
     venue : Party
+    guest : Party
   where
     signatory venue
+    observer guest
 
     nonconsuming choice LetIn : ()
-      with guest : Party
       controller venue, guest
       do
         ticket <- create Ticket with venue; guest
@@ -316,11 +318,12 @@ template Desk
     airline : Party
     passenger : Party
   where
-    signatory airline, passenger
+    signatory airline
+    observer passenger
 
     nonconsuming choice Rebook : ()
       with seat : Text
-      controller airline
+      controller airline, passenger
       do
         hold <- create Hold with airline; passenger; seat
         exercise hold GiveBack
@@ -824,7 +827,7 @@ template Panel
     Rule(
         id="controller-cannot-see",
         title="A controller that cannot see the contract",
-        severity="medium",
+        severity="high",
         certainty="advice",
         finds="A field controls a choice but is neither signatory nor observer.",
         why="Authority and visibility are two things. The party may exercise the choice, but its participant never "
@@ -915,7 +918,7 @@ template Lease
     Rule(
         id="owner-only-observes",
         title="An owner that has not signed",
-        severity="low",
+        severity="medium",
         certainty="advice",
         finds="A contract with an amount names an owner, holder, payee or beneficiary that only observes it.",
         why="Signatories can archive a contract together, whatever its choices say. An asset that the issuer alone "
@@ -1118,7 +1121,7 @@ template Queue
     Rule(
         id="constant-assertion",
         title="An assertion that is always true",
-        severity="low",
+        severity="medium",
         certainty="advice",
         finds="'assert True' or 'assertMsg \"..\" True' stands where a condition should.",
         why="It looks like a guard in a review and guards nothing. Mostly it is a condition that was switched off for "
@@ -1223,6 +1226,1113 @@ template Approval
             (2, r"\bguard\w*"),
             (1, r"\bcontroller\w*"),
         ),
+    ),
+    Rule(
+        id="fetch-missing-authority",
+        title="A fetch without a stakeholder",
+        severity="medium",
+        certainty="conditional",
+        finds="A choice fetches a contract of which no stakeholder is a signatory of the enclosing contract or a "
+        "controller of the choice, as far as names and tests tell.",
+        why="A fetch needs the authority of one stakeholder of the contract; observers count. A disclosure makes the "
+        "contract visible and gives no authority. What hangs on data works when the roles are the same party.",
+        wrong="""\
+module Rates where
+
+template Rate
+  with
+    publisher : Party
+    reader : Party
+    rate : Decimal
+  where
+    signatory publisher
+    observer reader
+    ensure rate > 0.0
+
+template Loan
+  with
+    lender : Party
+  where
+    signatory lender
+
+    nonconsuming choice LookUp : Decimal
+      with rateCid : ContractId Rate
+      controller lender
+      do
+        found <- fetch rateCid
+        pure found.rate
+""",
+        right="""\
+module Rates where
+
+template Rate
+  with
+    publisher : Party
+    reader : Party
+    rate : Decimal
+  where
+    signatory publisher
+    observer reader
+    ensure rate > 0.0
+
+template Loan
+  with
+    lender : Party
+  where
+    signatory lender
+
+    nonconsuming choice LookUp : Decimal
+      with rateCid : ContractId Rate
+      controller lender
+      do
+        found <- fetch rateCid
+        assertMsg "published for the lender" (found.reader == lender)
+        pure found.rate
+""",
+        fix="Test that a party at hand is a stakeholder of the contract, make a stakeholder a controller, or pass the "
+        "data as an argument.",
+        patterns=("credential", "read-access"),
+        cues=((3, r"\bfetch\w*\b.{0,60}\b(?:fail\w*|authori[sz]\w*|stakeholder\w*)"), (1, r"\bfetch\w*")),
+    ),
+    Rule(
+        id="lookup-missing-authority",
+        title="A lookup by key without the maintainers",
+        severity="high",
+        certainty="conditional",
+        finds="A choice calls lookupByKey or visibleByKey without the authority of every maintainer of the key.",
+        why="Only the maintainers can say that a key does not exist. So a lookup needs all of them, for a hit as for a "
+        "miss. A fetch by key needs just one stakeholder of the contract that it finds.",
+        wrong="""\
+module Names where
+
+template Name
+  with
+    registrar : Party
+    name : Text
+  where
+    signatory registrar
+    key (registrar, name) : (Party, Text)
+    maintainer key._1
+
+template Applicant
+  with
+    applicant : Party
+    registrar : Party
+  where
+    signatory applicant
+    observer registrar
+
+    nonconsuming choice IsFree : Bool
+      with name : Text
+      controller applicant
+      do
+        found <- lookupByKey @Name (registrar, name)
+        pure (found == None)
+""",
+        right="""\
+module Names where
+
+template Name
+  with
+    registrar : Party
+    name : Text
+  where
+    signatory registrar
+    key (registrar, name) : (Party, Text)
+    maintainer key._1
+
+template Applicant
+  with
+    applicant : Party
+    registrar : Party
+  where
+    signatory applicant
+    observer registrar
+
+    nonconsuming choice IsFree : Bool
+      with name : Text
+      controller registrar
+      do
+        found <- lookupByKey @Name (registrar, name)
+        pure (found == None)
+""",
+        fix="Let a maintainer control the choice, ask on a contract that the maintainer signed, or pass the contract id.",
+        patterns=("role-contract",),
+        cues=((3, r"\blookup\w*\b|\bvisibleByKey\b"), (1, r"\bmaintainer\w*|\bkeys?\b")),
+    ),
+    Rule(
+        id="submission-missing-authority",
+        title="A command that its submitter may not give",
+        severity="high",
+        certainty="conditional",
+        finds="A script submits a create or an exercise that needs a party which does not submit it.",
+        why="At the top, the authority is that of the parties in actAs and of nobody else. Those in readAs only see.",
+        wrong="""\
+module Leases where
+
+import Daml.Script
+
+template Lease
+  with
+    landlord : Party
+    tenant : Party
+  where
+    signatory landlord, tenant
+
+sign : Script ()
+sign = do
+  landlord <- allocateParty "Landlord"
+  tenant <- allocateParty "Tenant"
+  submit landlord do createCmd Lease with landlord; tenant
+  pure ()
+""",
+        right="""\
+module Leases where
+
+import Daml.Script
+
+template Lease
+  with
+    landlord : Party
+    tenant : Party
+  where
+    signatory landlord, tenant
+
+sign : Script ()
+sign = do
+  landlord <- allocateParty "Landlord"
+  tenant <- allocateParty "Tenant"
+  submitMustFail landlord do createCmd Lease with landlord; tenant
+""",
+        fix="Submit as all of them where one participant may, start with a proposal, or say submitMustFail if the test "
+        "means it.",
+        patterns=("propose-accept", "joint-control"),
+        cues=((3, r"\bsubmit\w*\b"), (2, r"\bactAs\b"), (1, r"\bscripts?\b")),
+    ),
+    Rule(
+        id="unreachable-template",
+        title="A contract of several signatories that nothing creates",
+        severity="medium",
+        certainty="advice",
+        finds="A template has several signatories, and no other choice of the text creates it, while the other templates "
+        "are connected by choices.",
+        why="Such a contract comes about only when all of its signatories submit one command together. That takes one "
+        "participant that hosts them all, which a real network seldom has.",
+        wrong="""\
+module Insurance where
+
+template Application
+  with
+    customer : Party
+    insurer : Party
+  where
+    signatory customer
+    observer insurer
+
+    choice Quote : ContractId Offer
+      controller insurer
+      do create Offer with customer; insurer
+
+template Offer
+  with
+    customer : Party
+    insurer : Party
+  where
+    signatory customer, insurer
+
+template Policy
+  with
+    customer : Party
+    insurer : Party
+  where
+    signatory customer, insurer
+""",
+        right="""\
+module Insurance where
+
+template Application
+  with
+    customer : Party
+    insurer : Party
+  where
+    signatory customer
+    observer insurer
+
+    choice Quote : ContractId Offer
+      controller insurer
+      do create Offer with customer; insurer
+
+template Offer
+  with
+    customer : Party
+    insurer : Party
+  where
+    signatory customer, insurer
+
+    choice Conclude : ContractId Policy
+      controller customer
+      do create Policy with customer; insurer
+
+template Policy
+  with
+    customer : Party
+    insurer : Party
+  where
+    signatory customer, insurer
+""",
+        fix="Add the proposal that one signs and the others accept, and create the contract there.",
+        patterns=("propose-accept", "multi-party-agreement"),
+        cues=((2, r"\bunreachable\b|\bnever created\b"), (1, r"\bsignator\w*")),
+    ),
+    Rule(
+        id="maintainer-not-in-key",
+        title="A maintainer that is not taken from the key",
+        severity="critical",
+        certainty="definite",
+        finds="A maintainer clause names a field of the template instead of a part of the key.",
+        why="Whoever looks a key up knows the key and not the contract. So the maintainers are computed from the key "
+        "alone, and fields are not in scope there.",
+        wrong="""\
+module Depots where
+
+template Depot
+  with
+    bank : Party
+    number : Text
+  where
+    signatory bank
+    key number : Text
+    maintainer bank
+""",
+        right="""\
+module Depots where
+
+template Depot
+  with
+    bank : Party
+    number : Text
+  where
+    signatory bank
+    key (bank, number) : (Party, Text)
+    maintainer key._1
+""",
+        fix="Put the party into the key and take it from there.",
+        cues=((2, r"\bmaintainer\w*"), (1, r"\bkeys?\b")),
+    ),
+    Rule(
+        id="contract-id-in-key",
+        title="A contract id in a key",
+        severity="medium",
+        certainty="advice",
+        finds="The type of a key holds a contract id.",
+        why="Contract ids are not allowed in keys: every create fails with CONTRACT_ID_IN_CONTRACT_KEY.",
+        wrong="""\
+module Votes where
+
+template Vote
+  with
+    host : Party
+    ballot : ContractId Vote
+  where
+    signatory host
+    key (host, ballot) : (Party, ContractId Vote)
+    maintainer key._1
+""",
+        right="""\
+module Votes where
+
+template Vote
+  with
+    host : Party
+    ballot : Text
+  where
+    signatory host
+    key (host, ballot) : (Party, Text)
+    maintainer key._1
+""",
+        fix="Give the thing a name or number of your own and use that in the key.",
+        cues=((3, r"CONTRACT_ID_IN_CONTRACT_KEY"), (1, r"\bkeys?\b|\bcontract ids?\b")),
+    ),
+    Rule(
+        id="keys-of-another-version",
+        title="Keys where they are missing or not unique",
+        severity="medium",
+        certainty="advice",
+        finds="A template has a key, and other parts of the text belong to versions that have no keys or no unique ones.",
+        why="Daml 1.x and 2.x have unique keys, 3.0 to 3.4 have none, and from 3.5 on several active contracts may "
+        "have the same key. Code that takes the key for a lock lets a second contract in.",
+        wrong="""\
+module Accounts where
+
+import DA.ContractKeys
+
+template Account
+  with
+    bank : Party
+    number : Text
+  where
+    signatory bank
+    key (bank, number) : (Party, Text)
+    maintainer key._1
+""",
+        right="""\
+module Accounts where
+
+template Account
+  with
+    bank : Party
+    number : Text
+  where
+    signatory bank
+    key (bank, number) : (Party, Text)
+    maintainer key._1
+""",
+        fix="Pass contract ids, or keep a registry contract whose consuming choice opens accounts one after the other.",
+        cues=((2, r"\bunique\w*"), (1, r"\bkeys?\b")),
+    ),
+    Rule(
+        id="value-destroyed-by-other",
+        title="Somebody else can make a value vanish",
+        severity="high",
+        certainty="advice",
+        finds="A consuming choice on a contract with an amount and an owner creates nothing, and the owner does not "
+        "control it.",
+        why="A consuming choice archives the contract with the authority of all its signatories. If nothing takes its "
+        "place, the claim is gone, and its owner was not asked.",
+        wrong="""\
+module Debts where
+
+template Debt
+  with
+    debtor : Party
+    owner : Party
+    amount : Decimal
+  where
+    signatory debtor, owner
+    ensure amount > 0.0
+
+    choice Paid : ()
+      controller debtor
+      do pure ()
+""",
+        right="""\
+module Debts where
+
+template Debt
+  with
+    debtor : Party
+    owner : Party
+    amount : Decimal
+  where
+    signatory debtor, owner
+    ensure amount > 0.0
+
+    choice Paid : ()
+      controller owner
+      do pure ()
+""",
+        fix="Let the owner control the choice, alone or as well, or create what replaces the value in it.",
+        patterns=("joint-control", "delegated-settlement"),
+        cues=((2, r"\bdestroy\w*|\bvanish\w*|\bburn\w*"), (1, r"\bowner\b")),
+    ),
+    Rule(
+        id="operator-moves-assets",
+        title="One key that moves what belongs to others",
+        severity="high",
+        certainty="advice",
+        finds="An operator is the only signatory of a contract with an amount and an owner, and a choice that it controls "
+        "alone changes the owner or the amount.",
+        why="Whoever has this one key, or steals it, moves everybody's assets. The ledger cannot object, because the "
+        "owner never had a say.",
+        wrong="""\
+module Custody where
+
+template Balance
+  with
+    operator : Party
+    owner : Party
+    amount : Decimal
+  where
+    signatory operator
+    ensure amount > 0.0
+
+    choice Reassign : ContractId Balance
+      with newOwner : Party
+      controller operator
+      do create this with owner = newOwner
+""",
+        right="""\
+module Custody where
+
+template Balance
+  with
+    operator : Party
+    owner : Party
+    amount : Decimal
+  where
+    signatory operator, owner
+    ensure amount > 0.0
+
+    choice Reassign : ContractId Balance
+      with newOwner : Party
+      controller owner, newOwner
+      do create this with owner = newOwner
+""",
+        fix="Make the owner a signatory and a controller of what moves the asset.",
+        patterns=("transfer-with-consent", "joint-control", "threshold-approval"),
+        cues=((2, r"\boperator\w*|\bcustod\w*"), (2, r"\bgod mode\b|\bsingle key\b|\bone key\b")),
+    ),
+    Rule(
+        id="observers-from-argument",
+        title="One signatory decides who sees",
+        severity="medium",
+        certainty="advice",
+        finds="A choice writes the observers of a contract of several signatories from an argument, and not all of them "
+        "control it.",
+        why="An observer sees the whole contract. Whoever may add observers can show what the others signed to anybody.",
+        wrong="""\
+module Salaries where
+
+template Salary
+  with
+    employer : Party
+    employee : Party
+    viewers : [Party]
+  where
+    signatory employer, employee
+    observer viewers
+
+    choice Show : ContractId Salary
+      with others : [Party]
+      controller employer
+      do create this with viewers = others
+""",
+        right="""\
+module Salaries where
+
+template Salary
+  with
+    employer : Party
+    employee : Party
+    viewers : [Party]
+  where
+    signatory employer, employee
+    observer viewers
+
+    choice Show : ContractId Salary
+      with others : [Party]
+      controller employer, employee
+      do create this with viewers = others
+""",
+        fix="Let the others agree, or test who may be added.",
+        patterns=("read-access",),
+        cues=((2, r"\bobserver\w*"), (2, r"\bprivacy\b|\bleak\w*"), (1, r"\bvisib\w*")),
+    ),
+    Rule(
+        id="divulged-to-observers",
+        title="Private contracts used before an audience",
+        severity="medium",
+        certainty="advice",
+        finds="A consuming choice of a contract with a list of observers fetches or exercises a contract that its caller "
+        "picks.",
+        why="All stakeholders are told of a consuming exercise together with everything that follows from it. So each "
+        "observer learns of the contracts that the choice uses.",
+        wrong="""\
+module Raffles where
+
+template Ticket
+  with
+    holder : Party
+  where
+    signatory holder
+
+template Raffle
+  with
+    host : Party
+    public : [Party]
+  where
+    signatory host
+    observer public
+
+    choice Draw : Party
+      with ticketCid : ContractId Ticket
+      controller host
+      do
+        ticket <- fetch ticketCid
+        assertMsg "the host's own" (ticket.holder == host)
+        pure host
+""",
+        right="""\
+module Raffles where
+
+template Ticket
+  with
+    holder : Party
+  where
+    signatory holder
+
+template Raffle
+  with
+    host : Party
+    public : [Party]
+  where
+    signatory host
+    observer public
+
+    postconsuming choice Draw : Party
+      with ticketCid : ContractId Ticket
+      controller host
+      do
+        ticket <- fetch ticketCid
+        assertMsg "the host's own" (ticket.holder == host)
+        pure host
+""",
+        fix="Make the choice postconsuming, so that observers see the archive alone, or take the step to a contract "
+        "between the parties concerned.",
+        patterns=("read-access",),
+        cues=((3, r"\bdivulg\w*"), (2, r"\bprivacy\b|\bleak\w*"), (1, r"\bobserver\w*")),
+    ),
+    Rule(
+        id="contract-not-compared",
+        title="A contract that the caller picks and nobody compares",
+        severity="high",
+        certainty="advice",
+        finds="A choice fetches a contract id from its arguments and uses the data, but no test ties it to this contract or "
+        "to other arguments.",
+        why="The type of a contract id says which template, and nothing else. The caller may pass any contract of that "
+        "template, one of its own making included.",
+        wrong="""\
+module Sales where
+
+template Price
+  with
+    shop : Party
+    reader : Party
+    amount : Decimal
+  where
+    signatory shop
+    observer reader
+    ensure amount > 0.0
+
+template Cart
+  with
+    shop : Party
+    buyer : Party
+  where
+    signatory shop
+    observer buyer
+
+    nonconsuming choice Order : ContractId Invoice
+      with priceCid : ContractId Price
+      controller buyer
+      do
+        price <- fetch priceCid
+        create Invoice with shop; buyer; due = price.amount
+
+template Invoice
+  with
+    shop : Party
+    buyer : Party
+    due : Decimal
+  where
+    signatory shop, buyer
+""",
+        right="""\
+module Sales where
+
+template Price
+  with
+    shop : Party
+    reader : Party
+    amount : Decimal
+  where
+    signatory shop
+    observer reader
+    ensure amount > 0.0
+
+template Cart
+  with
+    shop : Party
+    buyer : Party
+  where
+    signatory shop
+    observer buyer
+
+    nonconsuming choice Order : ContractId Invoice
+      with priceCid : ContractId Price
+      controller buyer
+      do
+        price <- fetch priceCid
+        assertMsg "the price of this shop" (price.shop == shop)
+        create Invoice with shop; buyer; due = price.amount
+
+template Invoice
+  with
+    shop : Party
+    buyer : Party
+    due : Decimal
+  where
+    signatory shop, buyer
+""",
+        fix="Compare the parties and the terms of what was fetched with what was agreed, before anything follows from it.",
+        patterns=("credential", "delegated-settlement"),
+        cues=((2, r"\bcompar\w*|\bswapp\w*|\bforge\w*|\bfake\w*"), (1, r"\bfetch\w*|\bcontract ids?\b")),
+    ),
+    Rule(
+        id="contract-not-checked",
+        title="A contract that is taken unseen",
+        severity="medium",
+        certainty="advice",
+        finds="A consuming choice exercises a contract that its caller picks, and creates something in return, without a "
+        "look at the contract.",
+        why="The caller may hand in a contract of little worth, or one of its own issue, and still gets what the choice "
+        "creates.",
+        wrong="""\
+module Exchange where
+
+template Coin
+  with
+    mint : Party
+    owner : Party
+    amount : Decimal
+  where
+    signatory mint, owner
+    ensure amount > 0.0
+
+    choice Give : ContractId Coin
+      with receiver : Party
+      controller owner, receiver
+      do create this with owner = receiver
+
+template Offer
+  with
+    seller : Party
+    buyer : Party
+  where
+    signatory seller
+    observer buyer
+
+    choice Buy : ContractId Title
+      with coinCid : ContractId Coin
+      controller buyer
+      do
+        exercise coinCid Give with receiver = seller
+        create Title with seller; holder = buyer
+
+template Title
+  with
+    seller : Party
+    holder : Party
+  where
+    signatory seller, holder
+""",
+        right="""\
+module Exchange where
+
+template Coin
+  with
+    mint : Party
+    owner : Party
+    amount : Decimal
+  where
+    signatory mint, owner
+    ensure amount > 0.0
+
+    choice Give : ContractId Coin
+      with receiver : Party
+      controller owner, receiver
+      do create this with owner = receiver
+
+template Offer
+  with
+    seller : Party
+    buyer : Party
+    price : Decimal
+    mint : Party
+  where
+    signatory seller
+    observer buyer
+    ensure price > 0.0
+
+    choice Buy : ContractId Title
+      with coinCid : ContractId Coin
+      controller buyer
+      do
+        coin <- fetch coinCid
+        assertMsg "what was agreed" (coin.owner == buyer && coin.mint == mint && coin.amount == price)
+        exercise coinCid Give with receiver = seller
+        create Title with seller; holder = buyer
+
+template Title
+  with
+    seller : Party
+    holder : Party
+  where
+    signatory seller, holder
+""",
+        fix="Fetch the contract first and compare its parties, its issuer and its amount.",
+        patterns=("delegated-settlement", "credential"),
+        cues=((2, r"\bunchecked\b|\bunseen\b|\bfake\w*"), (1, r"\bexercis\w*|\bcontract ids?\b")),
+    ),
+    Rule(
+        id="archive-before-try",
+        title="An archive before the try that replaces it",
+        severity="high",
+        certainty="advice",
+        finds="A contract is archived before a 'try' whose body creates what replaces it, and the 'catch' does not create "
+        "anything.",
+        why="An exception undoes what happened inside of the 'try' and nothing before it. Then the archive stands and the "
+        "create is gone. From 3.5 on such a rollback is refused.",
+        wrong="""\
+module Moves where
+
+import DA.Exception
+
+template Chip
+  with
+    owner : Party
+    count : Int
+  where
+    signatory owner
+    ensure count > 0
+
+    nonconsuming choice Double : ()
+      controller owner
+      do
+        archive self
+        try do
+          create this with count = count * 2
+          pure ()
+        catch
+          (_ : ArithmeticError) -> pure ()
+""",
+        right="""\
+module Moves where
+
+import DA.Exception
+
+template Chip
+  with
+    owner : Party
+    count : Int
+  where
+    signatory owner
+    ensure count > 0
+
+    nonconsuming choice Double : ()
+      controller owner
+      do
+        try do
+          archive self
+          create this with count = count * 2
+          pure ()
+        catch
+          (_ : ArithmeticError) -> pure ()
+""",
+        fix="Move the archive into the 'try', or create the contract again in the 'catch'; better, test first and do "
+        "without exceptions.",
+        cues=((3, r"\btry\b|\bcatch\w*|\bexceptions?\b"), (2, r"\brollback\w*"), (1, r"\barchiv\w*")),
+    ),
+    Rule(
+        id="commented-out-guard",
+        title="A guard that is commented out",
+        severity="medium",
+        certainty="advice",
+        finds="A comment inside of a choice holds an assertion, or one in a template an ensure clause.",
+        why="Somebody took a test out, often to get past an error, and it was never put back.",
+        wrong="""\
+module Doors where
+
+template Door
+  with
+    guard : Party
+    open : Bool
+  where
+    signatory guard
+
+    choice Shut : ContractId Door
+      controller guard
+      do
+        -- assertMsg "it is open" open
+        create this with open = False
+""",
+        right="""\
+module Doors where
+
+template Door
+  with
+    guard : Party
+    open : Bool
+  where
+    signatory guard
+
+    choice Shut : ContractId Door
+      controller guard
+      do
+        assertMsg "it is open" open
+        create this with open = False
+""",
+        fix="Put the guard back, or remove the line and say in words why there is none.",
+        cues=((3, r"\bcommented[- ]out\b"), (1, r"\bguard\w*|\bcomment\w*")),
+    ),
+    Rule(
+        id="unbounded-growth",
+        title="A list that grows without end",
+        severity="low",
+        certainty="advice",
+        finds="A choice re-creates its contract with a longer list or text, and nothing bounds the length.",
+        why="Each copy of the contract carries the whole list. Transactions grow until a limit refuses them, and all "
+        "writers contend for the one contract.",
+        wrong="""\
+module Logs where
+
+template Log
+  with
+    host : Party
+    entries : [Text]
+  where
+    signatory host
+
+    choice Append : ContractId Log
+      with entry : Text
+      controller host
+      do create this with entries = entry :: entries
+""",
+        right="""\
+module Logs where
+
+template Log
+  with
+    host : Party
+    entries : [Text]
+  where
+    signatory host
+    ensure length entries <= 100
+
+    choice Append : ContractId Log
+      with entry : Text
+      controller host
+      do create this with entries = entry :: entries
+""",
+        fix="Cap the length, or keep one contract for each entry.",
+        cues=((2, r"\bgrow\w*|\bunbounded\b|\btoo large\b"), (1, r"\blists?\b|\bcontention\b")),
+    ),
+    Rule(
+        id="lock-without-deadline",
+        title="A lock without a deadline",
+        severity="low",
+        certainty="advice",
+        finds="A template that holds something fast, by its name a lock or an escrow, has no time in its fields.",
+        why="If one side goes silent, what is held stays where it is for ever.",
+        wrong="""\
+module Pawns where
+
+template PawnLock
+  with
+    owner : Party
+    keeper : Party
+  where
+    signatory owner
+    observer keeper
+
+    choice Release : ()
+      controller keeper
+      do pure ()
+""",
+        right="""\
+module Pawns where
+
+template PawnLock
+  with
+    owner : Party
+    keeper : Party
+    until : Time
+  where
+    signatory owner
+    observer keeper
+
+    choice Release : ()
+      controller keeper
+      do pure ()
+
+    choice TakeBack : ()
+      controller owner
+      do
+        now <- getTime
+        assertMsg "the lock still holds" (now >= until)
+""",
+        fix="Add a deadline, and a choice for the owner after it.",
+        patterns=("locking",),
+        cues=((3, r"\block\w*|\bescrow\w*"), (2, r"\bdeadline\w*|\bstuck\b")),
+    ),
+    Rule(
+        id="deadline-wrong-way",
+        title="A time compared the wrong way round",
+        severity="medium",
+        certainty="advice",
+        finds="A choice that by its name comes after a deadline works only before it, or one that belongs before it only "
+        "after.",
+        why="Reclaiming before the deadline takes away what the other side still may accept. Accepting after it makes the "
+        "deadline worthless.",
+        wrong="""\
+module Options where
+
+import DA.Time
+
+template Option
+  with
+    writer : Party
+    buyer : Party
+    expiry : Time
+  where
+    signatory writer
+    observer buyer
+
+    choice Expire : ()
+      controller writer
+      do
+        now <- getTime
+        assertMsg "not yet" (now < expiry)
+""",
+        right="""\
+module Options where
+
+import DA.Time
+
+template Option
+  with
+    writer : Party
+    buyer : Party
+    expiry : Time
+  where
+    signatory writer
+    observer buyer
+
+    choice Expire : ()
+      controller writer
+      do
+        now <- getTime
+        assertMsg "not yet" (now >= expiry)
+""",
+        fix="Turn the comparison round.",
+        patterns=("locking",),
+        cues=((3, r"\bdeadline\w*|\bexpir\w+"), (1, r"\btimes?\b")),
+    ),
+    Rule(
+        id="tests-act-as-everybody",
+        title="Tests that act as everybody at once",
+        severity="low",
+        certainty="advice",
+        finds="All submissions of the scripts act as several parties.",
+        why="With every party in actAs nothing can lack authority, so the tests say nothing about it. In production each "
+        "party submits from a participant of its own.",
+        wrong="""\
+module Pacts where
+
+import Daml.Script
+
+template Pact
+  with
+    one : Party
+    other : Party
+  where
+    signatory one, other
+
+    choice End : ()
+      controller one
+      do pure ()
+
+play : Script ()
+play = do
+  one <- allocateParty "One"
+  other <- allocateParty "Other"
+  pact <- submitMulti [one, other] [] do createCmd Pact with one; other
+  submitMulti [one, other] [] do exerciseCmd pact End
+""",
+        right="""\
+module Pacts where
+
+import Daml.Script
+
+template Pact
+  with
+    one : Party
+    other : Party
+  where
+    signatory one, other
+
+    choice End : ()
+      controller one
+      do pure ()
+
+play : Script ()
+play = do
+  one <- allocateParty "One"
+  other <- allocateParty "Other"
+  pact <- submitMulti [one, other] [] do createCmd Pact with one; other
+  submitMustFail other do exerciseCmd pact End
+  submit one do exerciseCmd pact End
+""",
+        fix="Submit each step as the one party that takes it in production.",
+        cues=((3, r"\bsubmitMulti\b"), (2, r"\btest\w*|\bscripts?\b")),
+    ),
+    Rule(
+        id="no-negative-test",
+        title="Tests that never try what must fail",
+        severity="low",
+        certainty="advice",
+        finds="Scripts exercise choices of a contract with an amount, and none of them has a submission that must fail.",
+        why="A test in which everybody may do what they do passes just as well when everybody may do everything.",
+        wrong="""\
+module Vouchers where
+
+import Daml.Script
+
+template Voucher
+  with
+    shop : Party
+    amount : Decimal
+  where
+    signatory shop
+    ensure amount > 0.0
+
+    choice Cancel : ()
+      controller shop
+      do pure ()
+
+play : Script ()
+play = do
+  shop <- allocateParty "Shop"
+  voucher <- submit shop do createCmd Voucher with shop; amount = 5.0
+  submit shop do exerciseCmd voucher Cancel
+""",
+        right="""\
+module Vouchers where
+
+import Daml.Script
+
+template Voucher
+  with
+    shop : Party
+    amount : Decimal
+  where
+    signatory shop
+    ensure amount > 0.0
+
+    choice Cancel : ()
+      controller shop
+      do pure ()
+
+play : Script ()
+play = do
+  shop <- allocateParty "Shop"
+  thief <- allocateParty "Thief"
+  voucher <- submit shop do createCmd Voucher with shop; amount = 5.0
+  submitMustFail thief do exerciseCmd voucher Cancel
+  submit shop do exerciseCmd voucher Cancel
+""",
+        fix="For each step that moves value, add a submission by the wrong party, and one with a wrong amount.",
+        cues=((3, r"\bsubmitMustFail\b"), (2, r"\btest\w*")),
     ),
     Rule(
         id="unreadable",

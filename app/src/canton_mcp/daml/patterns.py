@@ -1,12 +1,21 @@
-"""Authorization patterns: when each fits, who is bound, a skeleton, and what goes wrong."""
+"""Authorization patterns: when each fits, who is bound, a skeleton for every level, and what goes wrong."""
 
 from __future__ import annotations
 
 import re
+import tomllib
 from dataclasses import dataclass
+from functools import cache
+from importlib import resources
 from typing import Literal
 
+__all__ = ["LEVELS", "PATTERNS", "Bound", "Level", "Pattern", "Role", "pattern"]
+
 Bound = Literal["signatory", "observer", "controller"]
+Level = Literal["basic", "enhanced", "high"]
+LEVELS: tuple[Level, ...] = ("basic", "enhanced", "high")
+
+_MARK = re.compile(r"#(?:for (?P<tags>[a-z ]+)|end)\n?\Z")
 
 
 @dataclass(frozen=True)
@@ -20,10 +29,10 @@ class Role:
 
 @dataclass(frozen=True)
 class Pattern:
-    """One pattern.
+    """One pattern; its code is in ``skeletons/ID.daml``, what descriptions of such workflows say in ``cues.toml``.
 
-    `cues` are (weight, regular expression) pairs over a workflow description; `against` says what
-    must be missing from a description for which the pattern is the wrong choice.
+    `against` says what must be missing from a description for which the pattern is the wrong choice;
+    `alternatives` are (id, when) pairs.
     """
 
     id: str
@@ -32,12 +41,40 @@ class Pattern:
     reason: str
     roles: tuple[Role, ...]
     flow: tuple[str, ...]
-    skeleton: str
     enhanced: tuple[str, ...]
     high: tuple[str, ...]
     traps: tuple[str, ...]
     against: str
-    cues: tuple[tuple[int, str], ...]
+    alternatives: tuple[tuple[str, str], ...]
+
+    @property
+    def skeleton(self) -> str:
+        """The templates of the basic level, without the test."""
+        return self.code("basic", test=False)
+
+    @property
+    def cues(self) -> tuple[tuple[int, str], ...]:
+        """(weight, regular expression) pairs over a workflow description."""
+        return _wording()[self.id].cues
+
+    @property
+    def stems(self) -> frozenset[str]:
+        """Beginnings of words that are common in descriptions of such workflows."""
+        return _wording()[self.id].stems
+
+    def code(self, level: Level, *, test: bool = True) -> str:
+        """A whole module for a level, with a script that tests it."""
+        lines: list[str] = []
+        wanted = True
+        for line in _source(self.id).splitlines(keepends=True):
+            mark = _MARK.match(line)
+            if mark is None:
+                lines += [line] if wanted else []
+                continue
+            tags = set((mark["tags"] or "").split())
+            levels = tags & set(LEVELS)
+            wanted = (test or "test" not in tags) and (not levels or level in levels)
+        return "".join(lines)
 
     def matches(self, text: str) -> list[tuple[int, str]]:
         """(weight, matched words) of every cue found in `text`."""
@@ -45,7 +82,41 @@ class Pattern:
         return [(weight, match.group(0)) for weight, match in found if match]
 
 
-PROPOSE_ACCEPT = Pattern(
+def pattern(name: str) -> Pattern | None:
+    """The pattern with this id."""
+    return next((entry for entry in PATTERNS if entry.id == name), None)
+
+
+@dataclass(frozen=True)
+class _Wording:
+    stems: frozenset[str]
+    cues: tuple[tuple[int, str], ...]
+
+
+@cache
+def _source(name: str) -> str:
+    """DAML with lines ``#for TAG ..`` to ``#end`` around what belongs to certain levels, or to the test."""
+    return (resources.files(__package__) / "skeletons" / f"{name}.daml").read_text("utf-8")
+
+
+@cache
+def _wording() -> dict[str, _Wording]:
+    """By pattern, what descriptions say."""
+    read = tomllib.loads((resources.files(__package__) / "cues.toml").read_text("utf-8"))
+    lists = {name: f"(?:{'|'.join(lines)})" for name, lines in read.pop("words").items()}
+    return {
+        name: _Wording(
+            frozenset(entry["stems"].split()),
+            tuple(
+                (weight, re.sub(r"<(\w+)>", lambda found: lists[found[1]], "|".join(lines)))
+                for weight, *lines in entry["cues"]
+            ),
+        )
+        for name, entry in read.items()
+    }
+
+
+_PROPOSE_ACCEPT = Pattern(
     id="propose-accept",
     name="Propose and accept",
     when="two parties shall be bound by one contract, and one of them starts",
@@ -62,447 +133,28 @@ PROPOSE_ACCEPT = Pattern(
         "counterparty exercises Accept: proposer's signature and counterparty's control together create the Agreement",
         "or counterparty exercises Reject, or proposer exercises Withdraw: the proposal is gone",
     ),
-    skeleton="""\
-module Agreement where
-
-template Agreement
-  with
-    proposer : Party
-    counterparty : Party
-    terms : Text
-  where
-    signatory proposer, counterparty
-
-template Proposal
-  with
-    proposer : Party
-    counterparty : Party
-    terms : Text
-    expiresAt : Time
-  where
-    signatory proposer
-    observer counterparty
-
-    choice Accept : ContractId Agreement
-      controller counterparty
-      do
-        now <- getTime
-        assertMsg "the proposal has expired" (now < expiresAt)
-        create Agreement with proposer; counterparty; terms
-
-    choice Reject : ()
-      controller counterparty
-      do pure ()
-
-    choice Withdraw : ()
-      controller proposer
-      do pure ()
-""",
-    enhanced=("an expiry that Accept checks", "Reject for the counterparty and Withdraw for the proposer"),
-    high=("tie the terms to an agreed document (hash) so that neither side can swap them before Accept",),
+    enhanced=(
+        "an expiry that Accept checks",
+        "Reject for the counterparty and Withdraw for the proposer",
+        "Accept names the terms that the counterparty has read, so a swapped proposal fails",
+    ),
+    high=(
+        "an agreed way out of the agreement: one side asks to end it, the other one agrees or lets it stand",
+    ),
     traps=(
         "the counterparty is not an observer and never sees the proposal",
         "a nonconsuming Accept can be repeated",
         "no Reject, Withdraw or expiry leaves offers open for ever",
     ),
     against="no single party makes an offer to one other",
-    cues=(
-        (3, r"\bpropos\w+"),
-        (3, r"\boffer(?:s|ed)?\b"),
-        (2, r"\baccept\w*"),
-        (1, r"\breject\w*|\bdeclin\w+"),
-        (2, r"\binvit\w+"),
-        (1, r"\bcounter-?part\w+"),
-        (1, r"\bboth (?:parties|sides)\b"),
-        (1, r"\bagree\w*"),
+    alternatives=(
+        ("multi-party-agreement", "three or more parties must sign"),
+        ("role-contract", "the two go on to work together and would propose again and again"),
+        ("transfer-with-consent", "what is offered is an asset that exists already"),
     ),
 )
 
-MULTI_PARTY = Pattern(
-    id="multi-party-agreement",
-    name="Multiple-party agreement",
-    when="three or more parties must all sign, in any order",
-    reason="Signatures must be collected one by one. Each Sign adds the authority of one more party to a pending "
-    "contract, until Finalize has all of them.",
-    roles=(
-        Role("parties", "signatory", "sign the pending contract one by one, then the final one together"),
-        Role("signer", "controller", "must be one of the parties that has not signed yet"),
-    ),
-    flow=(
-        "one party creates the Pending contract, signed by itself alone",
-        "each other party exercises Sign, which re-creates Pending with one more signatory",
-        "when all have signed, any of them exercises Finalize",
-    ),
-    skeleton="""\
-module MultiPartyAgreement where
-
-import DA.List (sort, unique)
-
-template Agreement
-  with
-    parties : [Party]
-    terms : Text
-  where
-    signatory parties
-    ensure unique parties && not (null parties)
-
-template Pending
-  with
-    agreement : Agreement
-    signed : [Party]
-  where
-    signatory signed
-    observer agreement.parties
-    ensure unique signed && not (null signed)
-
-    choice Sign : ContractId Pending
-      with signer : Party
-      controller signer
-      do
-        assertMsg "only a party to the agreement signs" (signer `elem` agreement.parties)
-        assertMsg "a party signs once" (signer `notElem` signed)
-        create this with signed = signer :: signed
-
-    choice Finalize : ContractId Agreement
-      with signer : Party
-      controller signer
-      do
-        assertMsg "only a party to the agreement finalizes" (signer `elem` signed)
-        assertMsg "every party has signed" (sort signed == sort agreement.parties)
-        create agreement
-""",
-    enhanced=(
-        "a deadline after which the pending contract can be dropped",
-        "a choice to leave before Finalize",
-    ),
-    high=("compare the set of signers with the set of parties in Finalize, never their number",),
-    traps=(
-        "an unguarded signer adds strangers",
-        "the order of the two lists decides their equality: sort both",
-        "starting with other parties in 'signed' needs their authority and fails",
-        "many signers at once contend for the same contract",
-    ),
-    against="no group of three or more signs together",
-    cues=(
-        (3, r"\ball (?:of the )?(?:parties|members|participants|signers|sides|partners)\b"),
-        (
-            3,
-            r"\b(?:three|four|five|several|multiple|many) (?:parties|signers|companies|banks|partners|signatories)\b",
-        ),
-        (3, r"\bmulti-?part(?:y|ies)\b"),
-        (2, r"\beveryone\b|\beach party\b|\bevery party\b|\bunanim\w+"),
-        (1, r"\bsign\w*"),
-        (1, r"\bconsortium\b|\bsyndicat\w+"),
-    ),
-)
-
-DELEGATION = Pattern(
-    id="delegation",
-    name="Delegation (power of attorney)",
-    when="an agent shall act for a principal, within limits",
-    reason="The principal signs a mandate once; its authority is then available inside the mandate's choices, which "
-    "the agent controls and the body limits.",
-    roles=(
-        Role("principal", "signatory", "grants the mandate and may revoke it"),
-        Role("agent", "controller", "acts within scope, limit and time"),
-    ),
-    flow=(
-        "principal creates the Mandate",
-        "agent exercises Act: the body checks limit and expiry, then acts with the principal's authority",
-        "principal exercises Revoke when the mandate shall end",
-    ),
-    skeleton="""\
-module Delegation where
-
-template Order
-  with
-    principal : Party
-    venue : Party
-    amount : Decimal
-  where
-    signatory principal
-    observer venue
-    ensure amount > 0.0
-
-template Mandate
-  with
-    principal : Party
-    agent : Party
-    venue : Party
-    limit : Decimal
-    expiresAt : Time
-  where
-    signatory principal
-    observer agent
-    ensure limit > 0.0
-
-    nonconsuming choice PlaceOrder : ContractId Order
-      with orderAmount : Decimal
-      controller agent
-      do
-        now <- getTime
-        assertMsg "the mandate has expired" (now < expiresAt)
-        assertMsg "the amount exceeds the mandate" (orderAmount <= limit)
-        create Order with principal; venue; amount = orderAmount
-
-    choice Revoke : ()
-      controller principal
-      do pure ()
-""",
-    enhanced=("scope, limit and expiry checked in every choice", "Revoke for the principal"),
-    high=("a total limit that each use lowers (a consuming choice that re-creates the mandate)",),
-    traps=(
-        "the agent cannot see the contract it shall act on",
-        "no scope or expiry: the agent can do everything for ever",
-        "the touched contract's owner is never compared with the principal",
-    ),
-    against="nobody acts in another party's name",
-    cues=(
-        (4, r"\bon behalf of\b|\bin (?:the )?name of\b"),
-        (4, r"\bdelegat\w+"),
-        (3, r"\bpower of attorney\b|\bmandate\w*"),
-        (2, r"\bagent\b|\bbroker\b|\btrustee\b|\bcustodian acts\b"),
-        (2, r"\bbot\b|\bautomat\w+ (?:on|for)\b"),
-    ),
-)
-
-CREDENTIAL = Pattern(
-    id="credential",
-    name="Authorization token (credential)",
-    when="a third party vouches for somebody (KYC, licence, role) before it may act",
-    reason="The vouching party signs a credential that only it can issue and revoke. The guarded choice fetches it and "
-    "compares issuer, holder and expiry.",
-    roles=(
-        Role("issuer", "signatory", "issues and revokes the credential"),
-        Role("holder", "observer", "shows it when acting"),
-        Role("operator", "signatory", "signs the service that demands the credential"),
-    ),
-    flow=(
-        "issuer creates the Credential for the holder",
-        "holder exercises Enter with the credential's id; the body fetches and compares it",
-        "issuer exercises Revoke to end it",
-    ),
-    skeleton="""\
-module Credential where
-
-template Credential
-  with
-    issuer : Party
-    holder : Party
-    claim : Text
-    expiresAt : Time
-  where
-    signatory issuer
-    observer holder
-
-    choice Revoke : ()
-      controller issuer
-      do pure ()
-
-template Membership
-  with
-    operator : Party
-    member : Party
-  where
-    signatory operator, member
-
-template Service
-  with
-    operator : Party
-    issuer : Party
-    customer : Party
-  where
-    signatory operator
-    observer customer
-
-    nonconsuming choice Enter : ContractId Membership
-      with credentialCid : ContractId Credential
-      controller customer
-      do
-        credential <- fetch credentialCid
-        now <- getTime
-        assertMsg "another issuer" (credential.issuer == issuer)
-        assertMsg "another holder" (credential.holder == customer)
-        assertMsg "another claim" (credential.claim == "kyc")
-        assertMsg "expired" (now < credential.expiresAt)
-        create Membership with operator; member = customer
-""",
-    enhanced=("issuer, holder, claim and expiry all compared", "Revoke for the issuer"),
-    high=("the trusted issuer is a field that two parties sign for, not one administrator",),
-    traps=(
-        "the credential is fetched but never compared",
-        "the issuer is taken from the credential itself, so anybody can issue one",
-        "a Bool field instead of a contract: nobody vouches for it",
-    ),
-    against="no third party has to vouch for anybody",
-    cues=(
-        (4, r"\bkyc\b|\bcredential\w*|\baccredit\w+"),
-        (3, r"\blicen[cs]e\w*|\bcertificat\w+|\bcertif(?:y|ied)\b|\bwhitelist\w*"),
-        (3, r"\bvouch\w*|\bverif(?:y|ies|ied)\b.{0,40}\b(?:identity|investor|customer|user)"),
-        (2, r"\btoken that (?:allows|authori[sz]es)\b|\bpermission(?:s|ed)?\b"),
-        (1, r"\brevok\w+"),
-    ),
-)
-
-ROLE_CONTRACT = Pattern(
-    id="role-contract",
-    name="Role contract (service)",
-    when="two parties keep working together, with many operations over time",
-    reason="Both sides sign the relation once. Each operation is then a nonconsuming choice, which has the authority "
-    "of both, so nobody has to propose and accept every time.",
-    roles=(
-        Role("provider", "signatory", "offers the service and acts on requests"),
-        Role("customer", "signatory", "uses the service"),
-    ),
-    flow=(
-        "provider offers the service; customer exercises AcceptService, and both are bound",
-        "customer exercises Request as often as it likes",
-        "either side exercises Terminate",
-    ),
-    skeleton="""\
-module RoleContract where
-
-template ServiceOffer
-  with
-    provider : Party
-    customer : Party
-  where
-    signatory provider
-    observer customer
-
-    choice AcceptService : ContractId Service
-      controller customer
-      do create Service with provider; customer
-
-    choice RejectService : ()
-      controller customer
-      do pure ()
-
-template Service
-  with
-    provider : Party
-    customer : Party
-  where
-    signatory provider, customer
-
-    nonconsuming choice SubmitRequest : ContractId Request
-      with details : Text
-      controller customer
-      do create Request with provider; customer; details
-
-    choice TerminateByCustomer : ()
-      controller customer
-      do pure ()
-
-    choice TerminateByProvider : ()
-      controller provider
-      do pure ()
-
-template Request
-  with
-    provider : Party
-    customer : Party
-    details : Text
-  where
-    signatory provider, customer
-
-    choice Complete : ()
-      controller provider
-      do pure ()
-
-    choice CancelRequest : ()
-      controller customer
-      do pure ()
-""",
-    enhanced=("Terminate for both sides", "limits on what one operation may do"),
-    high=("value-moving operations as joint choices, not on the standing signature alone",),
-    traps=(
-        "too much power rests on one signature",
-        "no termination",
-        "growing lists of users in one contract: use one contract per customer",
-    ),
-    against="the parties meet once, not again and again",
-    cues=(
-        (3, r"\bservice\b|\bsubscri\w+"),
-        (3, r"\bongoing\b|\blong-?(?:term|lived|running)\b|\brepeated(?:ly)?\b|\bregularly\b|\brecurring\b"),
-        (3, r"\bonboard\w*"),
-        (2, r"\bcustomer\w*.{0,60}\brequest\w*|\bclient\w*.{0,60}\brequest\w*"),
-        (2, r"\bmany (?:operations|requests|orders)\b|\bany number of\b|\bevery (?:day|month|week)\b"),
-    ),
-)
-
-LOCKING = Pattern(
-    id="locking",
-    name="Locking (escrow)",
-    when="an asset must stand still until something happens",
-    reason="The asset is archived into a locked form that no ordinary choice touches. The locker can release it, and "
-    "the owner gets it back after the deadline, so it cannot be stuck.",
-    roles=(
-        Role("issuer", "signatory", "issued the asset"),
-        Role("owner", "signatory", "owns the asset and may claw it back after the deadline"),
-        Role("locker", "signatory", "holds the lock and releases it"),
-    ),
-    flow=(
-        "owner and locker exercise Lock: the asset is archived, the locked form created",
-        "locker exercises Release: the asset is re-created for the same owner",
-        "after the deadline owner exercises Clawback",
-    ),
-    skeleton="""\
-module Locking where
-
-template Asset
-  with
-    issuer : Party
-    owner : Party
-    amount : Decimal
-  where
-    signatory issuer, owner
-    ensure amount > 0.0
-
-    choice Lock : ContractId LockedAsset
-      with
-        locker : Party
-        until : Time
-      controller owner, locker
-      do create LockedAsset with asset = this; locker; until
-
-template LockedAsset
-  with
-    asset : Asset
-    locker : Party
-    until : Time
-  where
-    signatory asset.issuer, asset.owner, locker
-
-    choice Release : ContractId Asset
-      controller locker
-      do create asset
-
-    choice Clawback : ContractId Asset
-      controller asset.owner
-      do
-        now <- getTime
-        assertMsg "still locked" (now >= until)
-        create asset
-""",
-    enhanced=("a deadline and Clawback", "Release re-creates the very payload that was locked"),
-    high=("release only to a destination fixed when the asset was locked, or by locker and owner together",),
-    traps=(
-        "a lock flag, but one choice without the guard",
-        "no deadline: the asset is stuck when the locker is gone",
-        "the locker can archive the locked form and so destroy the asset",
-    ),
-    against="nothing has to stand still until an event or a time",
-    cues=(
-        (4, r"\bescrow\w*"),
-        (4, r"\block(?:s|ed|ing|up)?\b"),
-        (3, r"\bcollateral\w*|\bpledg\w+|\bfreez\w+|\bfrozen\b|\breserv\w+"),
-        (2, r"\bheld until\b|\bhold(?:s)? .{0,30}until\b|\breleas\w+"),
-        (1, r"\bdeposit\w*"),
-    ),
-)
-
-TRANSFER = Pattern(
+_TRANSFER = Pattern(
     id="transfer-with-consent",
     name="Transfer with consent of the receiver",
     when="an asset changes its owner, and the owner is a signatory",
@@ -518,46 +170,9 @@ TRANSFER = Pattern(
         "receiver exercises AcceptTransfer: issuer, owner and receiver together create the asset for the receiver",
         "or receiver rejects, or owner cancels: the asset is back with the owner",
     ),
-    skeleton="""\
-module Transfer where
-
-template Asset
-  with
-    issuer : Party
-    owner : Party
-    amount : Decimal
-  where
-    signatory issuer, owner
-    ensure amount > 0.0
-
-    choice ProposeTransfer : ContractId TransferProposal
-      with receiver : Party
-      controller owner
-      do create TransferProposal with asset = this; receiver
-
-template TransferProposal
-  with
-    asset : Asset
-    receiver : Party
-  where
-    signatory asset.issuer, asset.owner
-    observer receiver
-
-    choice AcceptTransfer : ContractId Asset
-      controller receiver
-      do create asset with owner = receiver
-
-    choice RejectTransfer : ContractId Asset
-      controller receiver
-      do create asset
-
-    choice CancelTransfer : ContractId Asset
-      controller asset.owner
-      do create asset
-""",
     enhanced=("Reject and Cancel that give the asset back", "an expiry of the proposal"),
     high=(
-        "a preapproval contract of the receiver, or a joint choice of owner and issuer, for regulated assets",
+        "a preapproval contract that the receiver signs for one sender and one issuer, for transfers in one step",
     ),
     traps=(
         "re-creating the asset with a new owner under the old owner's authority: the most common failure",
@@ -565,202 +180,14 @@ template TransferProposal
         "the receiver is no observer and cannot see the proposal",
     ),
     against="no asset changes hands",
-    cues=(
-        (4, r"\btransfer\w*"),
-        (3, r"\bnew owner\b|\bchange\w* (?:of )?owner\w*|\bownership\b"),
-        (3, r"\bsend\w* (?:the )?(?:asset|token|money|coin|bond|share)"),
-        (2, r"\bsell\w*|\bbuys?\b|\bbuyer\b|\bseller\b"),
-        (1, r"\basset\w*|\btoken\w*|\biou\b|\bbond\w*|\bshares?\b|\bcoins?\b"),
+    alternatives=(
+        ("delegated-settlement", "something comes back for the asset in the same step"),
+        ("locking", "the asset stands still until an event"),
+        ("token-standard", "the asset follows the token standard of the Canton Network"),
     ),
 )
 
-ANY_OF = Pattern(
-    id="any-of-control",
-    name="Control by any one of several parties",
-    when="each of a few parties alone may do the same thing",
-    reason="One choice takes the acting party as a parameter that controls it, and the body asserts that the party is "
-    "one of those allowed.",
-    roles=(
-        Role("owner", "signatory", "is bound, and may act"),
-        Role("deputy", "observer", "may act in the same way"),
-        Role("actor", "controller", "must be owner or deputy"),
-    ),
-    flow=(
-        "owner creates the contract and names its deputy",
-        "owner or deputy exercises the choice as actor; the guard refuses everybody else",
-    ),
-    skeleton="""\
-module AnyOf where
-
-template Record
-  with
-    owner : Party
-    deputy : Party
-    note : Text
-  where
-    signatory owner
-    observer deputy
-
-    choice Amend : ContractId Record
-      with
-        actor : Party
-        newNote : Text
-      controller actor
-      do
-        assertMsg "only owner or deputy" (actor `elem` [owner, deputy])
-        create this with note = newNote
-""",
-    enhanced=("the guard on the actor in every such choice",),
-    high=("value moves by both together instead of either alone",),
-    traps=("the guard is missing: anybody who sees the contract acts with the signatories' authority",),
-    against="no two parties may do the same thing each alone",
-    cues=(
-        (4, r"\bany (?:one )?of\b|\bany one\b"),
-        (3, r"\beither\b.{0,60}\bor\b"),
-        (3, r"\bdeput\w+|\bsubstitut\w+"),
-        (1, r"\balone\b|\bindependently\b"),
-    ),
-)
-
-THRESHOLD = Pattern(
-    id="threshold-approval",
-    name="Threshold approval (multisig, voting)",
-    when="m of n members must approve before something happens",
-    reason="Each approval adds the approving member's signature to the proposal, so approvals cannot be invented. "
-    "Execute counts them.",
-    roles=(
-        Role("host", "signatory", "opens the proposal and executes it once enough members approved"),
-        Role("members", "observer", "see the proposal and may approve it"),
-        Role("approver", "controller", "a member that has not approved yet; signs from then on"),
-    ),
-    flow=(
-        "host creates the MultisigProposal without approvals",
-        "each member exercises Approve, which re-creates it with one more signatory",
-        "host exercises Execute when the threshold is reached",
-    ),
-    skeleton="""\
-module Threshold where
-
-import DA.List (unique)
-
-template Decision
-  with
-    host : Party
-    approvals : [Party]
-    action : Text
-  where
-    signatory host, approvals
-
-template MultisigProposal
-  with
-    host : Party
-    members : [Party]
-    approvals : [Party]
-    threshold : Int
-    action : Text
-    deadline : Time
-  where
-    signatory host, approvals
-    observer members
-    ensure unique members && unique approvals && threshold > 0 && threshold <= length members
-
-    choice Approve : ContractId MultisigProposal
-      with approver : Party
-      controller approver
-      do
-        now <- getTime
-        assertMsg "the vote is closed" (now < deadline)
-        assertMsg "only members approve" (approver `elem` members)
-        assertMsg "one approval per member" (approver `notElem` approvals)
-        create this with approvals = approver :: approvals
-
-    choice Execute : ContractId Decision
-      controller host
-      do
-        assertMsg "not enough approvals" (length approvals >= threshold)
-        create Decision with host; approvals; action
-
-    choice Abandon : ()
-      controller host
-      do pure ()
-""",
-    enhanced=("a deadline, one approval per member, and a way to abandon",),
-    high=("members and threshold come from a contract that the members sign, not from the host",),
-    traps=(
-        "approvals as plain data: the host alone vouches for them",
-        "the payload can be edited after approvals were given",
-        "a member approves twice",
-    ),
-    against="no number of approvals out of a group is asked for",
-    cues=(
-        (4, r"\bmulti-?sig\w*|\bthreshold\b|\bquorum\b"),
-        (
-            4,
-            r"\b(?:\d+|two|three|m) (?:out )?of (?:the )?(?:\d+|three|five|n|them|members|approvers|directors)\b",
-        ),
-        (3, r"\bvot(?:e|es|ing)\b|\bmajority\b"),
-        (3, r"\bat least (?:\d+|two|three|four)\b"),
-        (2, r"\bapprov\w+"),
-        (1, r"\bcommittee\b|\bboard\b"),
-    ),
-)
-
-READ_ACCESS = Pattern(
-    id="read-access",
-    name="Observers (read-only access)",
-    when="somebody shall see data without being bound and without acting",
-    reason="Observers see a contract and its archival but give no authority. The data owner alone decides who is added "
-    "and removed.",
-    roles=(
-        Role("owner", "signatory", "owns the data and decides who sees it"),
-        Role("readers", "observer", "see the data; they neither sign nor act"),
-    ),
-    flow=(
-        "owner creates the Report with its readers",
-        "owner exercises Share or Unshare, which re-creates it with other readers",
-    ),
-    skeleton="""\
-module ReadAccess where
-
-import DA.List (delete, unique)
-
-template Report
-  with
-    owner : Party
-    readers : [Party]
-    content : Text
-  where
-    signatory owner
-    observer readers
-    ensure unique readers && length readers <= 100
-
-    choice Share : ContractId Report
-      with reader : Party
-      controller owner
-      do create this with readers = reader :: readers
-
-    choice Unshare : ContractId Report
-      with reader : Party
-      controller owner
-      do create this with readers = delete reader readers
-""",
-    enhanced=("a cap on the readers", "removal of readers (what they have seen stays seen)"),
-    high=("a separate report contract for regulators, so that they never see the working contract",),
-    traps=(
-        "a party other than the data owner sets the observers",
-        "nonconsuming exercises are not shown to plain observers: use choice observers",
-        "readers cannot be made to forget",
-    ),
-    against="nobody is to look on without acting",
-    cues=(
-        (4, r"\bread-?only\b|\bobserv\w+"),
-        (3, r"\baudit\w*|\bregulator\w*|\bsupervis\w+"),
-        (3, r"\bvisib\w+|\bsee (?:the|all|it|them)\b|\bview\w*|\bmonitor\w*"),
-        (2, r"\breport(?:s|ing)?\b|\bprivacy\b|\bconfidential\w*|\bshare (?:data|information)\b"),
-    ),
-)
-
-SETTLEMENT = Pattern(
+_SETTLEMENT = Pattern(
     id="delegated-settlement",
     name="Delegated settlement (delivery versus payment)",
     when="two legs must move together or not at all",
@@ -776,85 +203,479 @@ SETTLEMENT = Pattern(
         "seller or buyer exercises Settle with both legs; the body compares their owners with the deal",
         "both legs move in one transaction",
     ),
-    skeleton="""\
-module Settlement where
-
-template Holding
-  with
-    issuer : Party
-    owner : Party
-    amount : Decimal
-  where
-    signatory issuer, owner
-    ensure amount > 0.0
-
-    choice Move : ContractId Holding
-      with receiver : Party
-      controller owner, receiver
-      do create this with owner = receiver
-
-template Deal
-  with
-    seller : Party
-    buyer : Party
-    deliveryIssuer : Party
-    paymentIssuer : Party
-    deliveryAmount : Decimal
-    paymentAmount : Decimal
-  where
-    signatory seller, buyer
-    ensure seller /= buyer && deliveryAmount > 0.0 && paymentAmount > 0.0
-
-    choice Settle : (ContractId Holding, ContractId Holding)
-      with
-        actor : Party
-        deliveryCid : ContractId Holding
-        paymentCid : ContractId Holding
-      controller actor
-      do
-        assertMsg "only seller or buyer settles" (actor `elem` [seller, buyer])
-        delivery <- fetch deliveryCid
-        payment <- fetch paymentCid
-        assertMsg "the seller owns the delivery" (delivery.owner == seller)
-        assertMsg "the buyer owns the payment" (payment.owner == buyer)
-        assertMsg "the agreed delivery" (delivery.amount == deliveryAmount)
-        assertMsg "the agreed payment" (payment.amount == paymentAmount)
-        assertMsg "the agreed asset" (delivery.issuer == deliveryIssuer)
-        assertMsg "the agreed currency" (payment.issuer == paymentIssuer)
-        moved <- exercise deliveryCid Move with receiver = buyer
-        paid <- exercise paymentCid Move with receiver = seller
-        pure (moved, paid)
-""",
     enhanced=(
         "owner, issuer and amount of both legs compared with the deal",
-        "a deadline and a way to cancel the deal",
+        "a deadline, and a way to cancel the deal after it",
     ),
-    high=("both legs locked for the deal before it is signed", "Settle by seller and buyer together"),
+    high=("both legs locked for the other side until a time, so neither can be gone at settlement",),
     traps=(
         "the legs' owners are never compared with the parties of the deal",
         "the legs are not locked and gone at settlement",
         "the settling party cannot see the other leg",
     ),
     against="no two legs have to move together",
-    cues=(
-        (5, r"\bdvp\b|\bdelivery[- ]versus[- ]payment\b|\batomic\w*"),
-        (4, r"\bsettle\w*"),
-        (4, r"\bswap\w*|\bexchang\w+|\bin return\b"),
-        (2, r"\bagainst payment\b|\bsimultaneous\w*|\bat the same time\b"),
-        (1, r"\btrad(?:e|es|ing)\b|\bpayment\b"),
+    alternatives=(
+        ("transfer-with-consent", "only one thing moves"),
+        ("token-standard", "the legs are holdings of the token standard on the Canton Network"),
+        ("locking", "the second leg comes later, after an event"),
+    ),
+)
+
+_MULTI_PARTY = Pattern(
+    id="multi-party-agreement",
+    name="Multiple-party agreement",
+    when="three or more parties must all sign, in any order",
+    reason="Signatures must be collected one by one. Each Sign adds the authority of one more party to a pending "
+    "contract, until Finalize has all of them.",
+    roles=(
+        Role("parties", "signatory", "sign the pending contract one by one, then the final one together"),
+        Role("signer", "controller", "must be one of the parties that has not signed yet"),
+    ),
+    flow=(
+        "one party creates the Pending contract, signed by itself alone",
+        "each other party exercises Sign, which re-creates Pending with one more signatory",
+        "when all have signed, any of them exercises Finalize",
+    ),
+    enhanced=("a deadline for signing", "a choice to leave before Finalize"),
+    high=(
+        "a bound on the number of parties; Finalize compares the set of signers with the set of parties, never "
+        "their number",
+    ),
+    traps=(
+        "an unguarded signer adds strangers",
+        "the order of the two lists decides their equality: sort both",
+        "starting with other parties in 'signed' needs their authority and fails",
+        "many signers at once contend for the same contract",
+    ),
+    against="no group of three or more signs together",
+    alternatives=(
+        ("propose-accept", "only two parties sign"),
+        ("threshold-approval", "some of the group are enough"),
+        ("joint-control", "two parties act in the same moment"),
+    ),
+)
+
+_THRESHOLD = Pattern(
+    id="threshold-approval",
+    name="Threshold approval (multisig, voting)",
+    when="m of n members must approve before something happens",
+    reason="Each approval adds the approving member's signature to the proposal, so approvals cannot be invented. "
+    "Execute counts them.",
+    roles=(
+        Role("host", "signatory", "opens the proposal and executes it once enough members approved"),
+        Role("members", "observer", "see the proposal and may approve it"),
+        Role("approver", "controller", "a member that has not approved yet; signs from then on"),
+    ),
+    flow=(
+        "host creates the MultisigProposal without approvals",
+        "each member exercises Approve, which re-creates it with one more signatory",
+        "host exercises Execute when the threshold is reached",
+    ),
+    enhanced=(
+        "a deadline, one approval per member, and a way to abandon",
+        "Approve names the action that the member has read",
+        "a member may take its approval back before Execute",
+    ),
+    high=("members and threshold come from a charter that all members sign, not from the host",),
+    traps=(
+        "approvals as plain data: the host alone vouches for them",
+        "the payload can be edited after approvals were given",
+        "a member approves twice",
+    ),
+    against="no number of approvals out of a group is asked for",
+    alternatives=(
+        ("multi-party-agreement", "every member has to sign"),
+        ("joint-control", "two fixed parties act together"),
+        ("any-of-control", "one of the group is enough"),
+    ),
+)
+
+_DELEGATION = Pattern(
+    id="delegation",
+    name="Delegation (power of attorney)",
+    when="an agent shall act for a principal, within limits",
+    reason="The principal signs a mandate once; its authority is then available inside the mandate's choices, which "
+    "the agent controls and the body limits.",
+    roles=(
+        Role("principal", "signatory", "grants the mandate and may revoke it"),
+        Role("agent", "controller", "acts within scope, limit and time"),
+    ),
+    flow=(
+        "principal creates the Mandate",
+        "agent exercises PlaceOrder: the body checks limit and expiry, then acts with the principal's authority",
+        "principal exercises Revoke when the mandate shall end",
+    ),
+    enhanced=(
+        "scope, limit and expiry checked in every choice",
+        "Revoke for the principal, GiveBack for the agent",
+    ),
+    high=("a total limit that each use lowers (a consuming choice that re-creates the mandate)",),
+    traps=(
+        "the agent cannot see the contract it shall act on",
+        "no scope or expiry: the agent can do everything for ever",
+        "the touched contract's owner is never compared with the principal",
+    ),
+    against="nobody acts in another party's name",
+    alternatives=(
+        ("bot-delegation", "the agent is the party's own program"),
+        ("role-contract", "both sides keep working together and both are bound"),
+        ("any-of-control", "the other one may act in its own name"),
+    ),
+)
+
+_CREDENTIAL = Pattern(
+    id="credential",
+    name="Authorization token (credential)",
+    when="a third party vouches for somebody (KYC, licence, role) before it may act",
+    reason="The vouching party signs a credential that only it can issue and revoke. The guarded choice fetches it and "
+    "compares issuer, holder and expiry.",
+    roles=(
+        Role("issuer", "signatory", "issues and revokes the credential"),
+        Role("holder", "observer", "shows it when acting"),
+        Role("operator", "signatory", "signs the service that demands the credential"),
+    ),
+    flow=(
+        "issuer creates the Credential for the holder",
+        "holder exercises Enter with the credential's id; the body fetches and compares it",
+        "issuer exercises Revoke to end it",
+    ),
+    enhanced=(
+        "issuer, holder, claim and expiry all compared",
+        "Revoke for the issuer",
+        "a way out of what the credential opened: Leave for the member, Exclude for the operator",
+    ),
+    high=(
+        "the trusted issuer is a field that two parties sign for, not one administrator",
+        "the holder shows the credential to one verifier for one event instead of making it an observer",
+    ),
+    traps=(
+        "the credential is fetched but never compared",
+        "the issuer is taken from the credential itself, so anybody can issue one",
+        "a Bool field instead of a contract: nobody vouches for it",
+    ),
+    against="no third party has to vouch for anybody",
+    alternatives=(
+        ("delegation", "the right is to act in the issuer's name"),
+        ("role-contract", "the vouching party works with the holder itself"),
+        ("flexible-controller", "anybody may act, without proof"),
+    ),
+)
+
+_ROLE_CONTRACT = Pattern(
+    id="role-contract",
+    name="Role contract (service)",
+    when="two parties keep working together, with many operations over time",
+    reason="Both sides sign the relation once. Each operation is then a nonconsuming choice, which has the authority "
+    "of both, so nobody has to propose and accept every time.",
+    roles=(
+        Role("provider", "signatory", "offers the service and acts on requests"),
+        Role("customer", "signatory", "uses the service"),
+    ),
+    flow=(
+        "provider offers the service; customer exercises AcceptService, and both are bound",
+        "customer exercises SubmitRequest as often as it likes",
+        "either side exercises Terminate",
+    ),
+    enhanced=(
+        "Terminate for both sides, Withdraw for an offer that was not accepted",
+        "a limit on what one request may ask for",
+    ),
+    high=("what moves value takes two steps: the provider delivers, the customer confirms or disputes",),
+    traps=(
+        "too much power rests on one signature",
+        "no termination",
+        "growing lists of users in one contract: use one contract per customer",
+    ),
+    against="the parties meet once, not again and again",
+    alternatives=(
+        ("propose-accept", "the parties meet once"),
+        ("delegation", "one party acts in the other's name and is not bound itself"),
+        ("flexible-controller", "the customers are not known in advance"),
+    ),
+)
+
+_LOCKING = Pattern(
+    id="locking",
+    name="Locking (escrow)",
+    when="an asset must stand still until something happens",
+    reason="The asset is archived into a locked form that no ordinary choice touches. The locker can release it, and "
+    "the owner gets it back after the deadline, so it cannot be stuck.",
+    roles=(
+        Role("issuer", "signatory", "issued the asset"),
+        Role("owner", "signatory", "owns the asset and may claw it back after the deadline"),
+        Role("locker", "signatory", "holds the lock and releases it"),
+    ),
+    flow=(
+        "owner and locker exercise Lock: the asset is archived, the locked form created",
+        "locker exercises Release: the asset is re-created for the same owner",
+        "after the deadline owner exercises Clawback",
+    ),
+    enhanced=(
+        "a deadline that lies in the future, and Clawback after it",
+        "Release re-creates the very payload that was locked, and only before the deadline",
+    ),
+    high=("the destination is fixed and signs when the asset is locked, so Release can go nowhere else",),
+    traps=(
+        "a lock flag, but one choice without the guard",
+        "no deadline: the asset is stuck when the locker is gone",
+        "the locker can archive the locked form and so destroy the asset",
+    ),
+    against="nothing has to stand still until an event or a time",
+    alternatives=(
+        ("delegated-settlement", "both sides deliver in the same step"),
+        ("transfer-with-consent", "the asset moves at once"),
+        ("delegation", "the other party shall use the asset, not hold it"),
+    ),
+)
+
+_JOINT_CONTROL = Pattern(
+    id="joint-control",
+    name="Joint control (both act together)",
+    when="two parties must act in the same step, neither alone, and can submit together",
+    reason="A choice that names both as controllers needs the authority of both in one submission, so neither acts "
+    "alone. Both must be hosted where the command is submitted, or one of them must have signed before.",
+    roles=(
+        Role("manager", "signatory", "is bound, and acts only together with the cashier"),
+        Role("cashier", "signatory", "is bound, and acts only together with the manager"),
+    ),
+    flow=(
+        "manager offers the Safe, cashier exercises AcceptSafe: both have signed it",
+        "one command with actAs of both exercises Withdraw; either of them alone is refused",
+        "where they cannot submit together: one asks, the other one confirms (level enhanced)",
+    ),
+    enhanced=(
+        "a second way in two steps, for parties that cannot submit together: one asks, the other one confirms",
+        "the two must be different parties",
+    ),
+    high=(
+        "exceptions from joint control are contracts that both sign beforehand, with a limit and an expiry",
+    ),
+    traps=(
+        "parties on different participants cannot submit together: use a proposal, a mandate or collected signatures",
+        "one user with actAs for both parties: the four eyes are two",
+        "one of the two is the same party as the other",
+    ),
+    against="no two parties have to act in the same step",
+    alternatives=(
+        ("propose-accept", "the two act one after the other, or from different participants"),
+        ("threshold-approval", "some of a larger group are enough"),
+        ("any-of-control", "one of the two is enough"),
+    ),
+)
+
+_ANY_OF = Pattern(
+    id="any-of-control",
+    name="Control by any one of several parties",
+    when="each of a few parties alone may do the same thing",
+    reason="One choice takes the acting party as a parameter that controls it, and the body asserts that the party is "
+    "one of those allowed.",
+    roles=(
+        Role("owner", "signatory", "is bound, and may act"),
+        Role("deputy", "observer", "may act in the same way"),
+        Role("actor", "controller", "must be owner or deputy"),
+    ),
+    flow=(
+        "owner creates the contract and names its deputy",
+        "owner or deputy exercises the choice as actor; the guard refuses everybody else",
+    ),
+    enhanced=(
+        "the guard on the actor in every such choice",
+        "the contract tells who acted last; the owner can replace the deputy",
+    ),
+    high=("what cannot be undone takes both together instead of either alone",),
+    traps=(
+        "the guard is missing: anybody who sees the contract acts with the signatories' authority",
+        "a party that may act but is no observer cannot see the contract",
+    ),
+    against="no two parties may do the same thing each alone",
+    alternatives=(
+        ("joint-control", "both must act together"),
+        ("threshold-approval", "more than one of the group is needed"),
+        ("delegation", "the other one acts in the first one's name"),
+    ),
+)
+
+_FLEXIBLE = Pattern(
+    id="flexible-controller",
+    name="Open rules contract (flexible controller, explicit disclosure)",
+    when="the users are not known when the contract is made",
+    reason="One contract of the administrator has a nonconsuming choice whose controller is its argument, so whoever is "
+    "shown the contract can act and be bound by its own authority. The guards in the body decide what that may do; a "
+    "disclosure makes visible, it never authorizes.",
+    roles=(
+        Role("admin", "signatory", "stands behind the rules"),
+        Role("user", "controller", "anybody who is shown the rules; signs what it gets"),
+    ),
+    flow=(
+        "admin creates Rules and publishes the contract (a disclosure on Daml 3, a reading party before)",
+        "user exercises Register with the disclosure, naming itself and the admin that it expects",
+        "the Application has the authority of both: the admin's by signature of the rules, the user's by control",
+    ),
+    enhanced=(
+        "the user names the fee and the admin that it expects, so changed or foreign rules fail",
+        "the rules can be closed",
+    ),
+    high=("no unguarded controller: each user shows a permit with an expiry, which the admin issues",),
+    traps=(
+        "a disclosure is not authority: a fetch in the body still needs a stakeholder among those who act",
+        "the user is a free argument: whatever the body does with the admin's signature, everybody can do",
+        "the admin is not compared, and the user works with the rules of a stranger",
+    ),
+    against="everybody who acts is known beforehand",
+    alternatives=(
+        ("credential", "only those may act for whom somebody vouches"),
+        ("role-contract", "each user is taken on first and then works on for long"),
+        ("any-of-control", "the few who may act are known"),
+    ),
+)
+
+_READ_ACCESS = Pattern(
+    id="read-access",
+    name="Observers (read-only access)",
+    when="somebody shall see data without being bound and without acting",
+    reason="Observers see a contract and its archival but give no authority. The data owner alone decides who is added "
+    "and removed.",
+    roles=(
+        Role("owner", "signatory", "owns the data and decides who sees it"),
+        Role("readers", "observer", "see the data; they neither sign nor act"),
+    ),
+    flow=(
+        "owner creates the Report with its readers",
+        "owner exercises Share or Unshare, which re-creates it with other readers",
+    ),
+    enhanced=("a cap on the readers", "removal of readers (what they have seen stays seen)"),
+    high=("a separate report contract for regulators, so that they never see the working contract",),
+    traps=(
+        "a party other than the data owner sets the observers",
+        "nonconsuming exercises are not shown to plain observers: use choice observers",
+        "readers cannot be made to forget",
+    ),
+    against="nobody is to look on without acting",
+    alternatives=(
+        ("any-of-control", "the others may act as well"),
+        ("credential", "the other party vouches for something that others rely on"),
+        ("flexible-controller", "the readers are not known in advance"),
+    ),
+)
+
+_TOKEN_STANDARD = Pattern(
+    id="token-standard",
+    name="Token standard and featured app (Canton Network)",
+    when="an app settles in holdings of the token standard, such as Canton Coin, or records featured app activity",
+    reason="The senders allocate their holdings to the app's settlement by their wallets. Executing an allocation takes "
+    "executor, sender and receiver, so the settlement choice is controlled by the executor on a trade that both "
+    "traders have signed.",
+    roles=(
+        Role("venue", "controller", "executes the settlement; provider of the featured app right"),
+        Role("buyer", "signatory", "agrees to the trade and allocates the payment"),
+        Role("seller", "signatory", "agrees to the trade and allocates the delivery"),
+    ),
+    flow=(
+        "seller proposes the Trade, buyer exercises AcceptTrade: both have signed it",
+        "the wallets of both see the Trade as an AllocationRequest and allocate their leg to it",
+        "venue exercises Settle: it compares both allocations with the trade and executes them in one transaction",
+        "with a featured app right the venue, as its provider, records the activity marker in the same choice",
+    ),
+    enhanced=(
+        "the deadline of the settlement is checked, and the trade can be cancelled after it",
+        "the activity marker is made with a right whose provider is compared with the venue",
+    ),
+    high=("the buyer names the whole trade that it has read, and there must be time left to allocate",),
+    traps=(
+        "the provider is not among the signatories and controllers where the activity marker is made",
+        "an allocation is executed without comparing it with the requested leg and settlement",
+        "no deadline, or allocateBefore after settleBefore",
+        "the senders are no stakeholders of the request, so their wallets never show it",
+    ),
+    against="nothing says that holdings of the token standard or a featured app are involved",
+    alternatives=(
+        ("delegated-settlement", "the legs are templates of your own"),
+        ("transfer-with-consent", "one asset of your own moves"),
+        ("flexible-controller", "unknown users act on one contract of the app"),
+    ),
+)
+
+_ADMIN = Pattern(
+    id="admin-pause-upgrade",
+    name="Administration: parameters, pause, upgrade",
+    when="one place holds the parameters, operations can be paused, or contracts move on to a new version",
+    reason="Every operation fetches the configuration and compares its administrator, so a pause takes effect at once. "
+    "Contracts that others have signed are upgraded by their holders: the administrator offers, it cannot decide for them.",
+    roles=(
+        Role("admin", "signatory", "keeps the configuration, pauses and offers upgrades"),
+        Role("holder", "signatory", "works while nothing is paused, and decides on its own upgrade"),
+        Role("users", "observer", "see the configuration, which they have to use"),
+    ),
+    flow=(
+        "admin creates Config; each operation takes its id, fetches it, compares the admin and refuses while paused",
+        "admin exercises SetPaused to stop and to go on",
+        "admin creates an UpgradeOffer; holder exercises Upgrade, and both signatures carry over to the new version",
+    ),
+    enhanced=(
+        "operations name the version of the configuration that they expect",
+        "an expiry and a withdrawal of the upgrade offer",
+    ),
+    high=("stopping takes one party, going on takes two: a guardian agrees to Resume",),
+    traps=(
+        "a migration by the administrator alone of contracts that others have signed: it lacks their authority",
+        "the configuration is fetched, but its administrator is never compared: anybody brings his own",
+        "one choice forgets to fetch the configuration and works while paused",
+        "the configuration is replaced often, and commands that name the old contract fail: retry with the new one",
+    ),
+    against="nothing is configured, paused or upgraded centrally",
+    alternatives=(
+        ("role-contract", "the operator works with each customer on its own"),
+        ("threshold-approval", "a group decides on the change"),
+        ("locking", "one asset stands still, not the system"),
+    ),
+)
+
+_BOT = Pattern(
+    id="bot-delegation",
+    name="Delegation to a bot (trigger, automation)",
+    when="a program shall act for a party, and only in one narrow way",
+    reason="The party signs a narrow mandate for a bot party of its own. Whoever takes over the machine can do what the "
+    "mandate's one choice allows, and nothing else; the party's own key stays away.",
+    roles=(
+        Role("payer", "signatory", "grants the mandate and may revoke it at any time"),
+        Role("bot", "controller", "the program's own party: runs the one choice, signs nothing"),
+        Role("supplier", "observer", "sees the payment that results"),
+    ),
+    flow=(
+        "payer creates the BotMandate with everything that matters fixed: supplier, amount, when it is due",
+        "bot exercises PayWhenDue: the body checks the time and acts with the payer's authority",
+        "payer exercises RevokeBot to end it",
+    ),
+    enhanced=("an expiry of the mandate", "the bot can give its mandate up"),
+    high=("a number of uses that each run lowers",),
+    traps=(
+        "the bot as a co-signatory or with actAs of the party: whoever has the machine has everything",
+        "amount or receiver as arguments of the choice: the bot decides what it should only carry out",
+        "a nonconsuming choice without a due time runs twice when the bot restarts",
+    ),
+    against="no program acts by itself",
+    alternatives=(
+        ("delegation", "a person or company acts, with judgement of its own"),
+        ("role-contract", "both sides are bound and work together"),
+        ("locking", "only time has to pass, and the owner can act afterwards"),
     ),
 )
 
 PATTERNS: tuple[Pattern, ...] = (
-    PROPOSE_ACCEPT,
-    TRANSFER,
-    SETTLEMENT,
-    MULTI_PARTY,
-    THRESHOLD,
-    DELEGATION,
-    CREDENTIAL,
-    ROLE_CONTRACT,
-    LOCKING,
-    ANY_OF,
-    READ_ACCESS,
+    _PROPOSE_ACCEPT,
+    _TRANSFER,
+    _SETTLEMENT,
+    _MULTI_PARTY,
+    _THRESHOLD,
+    _DELEGATION,
+    _CREDENTIAL,
+    _ROLE_CONTRACT,
+    _LOCKING,
+    _JOINT_CONTROL,
+    _ANY_OF,
+    _FLEXIBLE,
+    _READ_ACCESS,
+    _TOKEN_STANDARD,
+    _ADMIN,
+    _BOT,
 )

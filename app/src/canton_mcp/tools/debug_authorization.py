@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pydantic import Field
 
-from canton_mcp import daml
-from canton_mcp.daml import ErrorKind as Kind
+from canton_mcp.daml.errors import Diagnosis, Family, Kind, classify
+from canton_mcp.daml.places import Code, Site, disagreement, places, sentence, survey
+from canton_mcp.daml.repair import fixes
 from canton_mcp.tools.base import (
     MAX_CODE_CHARS,
     MAX_TEXT_CHARS,
@@ -24,8 +25,9 @@ class DebugParams(ParamsModel):
     """Arguments of `debug_authorization_failure`."""
 
     error_message: str = Field(
-        max_length=MAX_TEXT_CHARS,
-        description="The whole error text of the ledger, the participant log, DAML Script or Studio.",
+        max_length=MAX_CODE_CHARS,
+        description="The whole error text of the ledger, the participant log, DAML Script, Studio or the compiler, "
+        "with whatever is wrapped around it.",
     )
     daml_code: str = Field(
         default="", max_length=MAX_CODE_CHARS, description="The DAML source the error comes from, if at hand."
@@ -45,6 +47,31 @@ class LocationInfo(ResultModel):
     column: int | None
 
 
+class PartyInfo(ResultModel):
+    """A party that the error names."""
+
+    name: str
+    id: str = Field(description="The whole id, with the fingerprint after `::` where the text has it.")
+
+
+class StepInfo(ResultModel):
+    """A step from the submitted command down to the failure, as the error's trace or transaction shows it."""
+
+    action: str
+    template: str | None
+    choice: str | None
+    contract: str | None
+    actors: list[str]
+
+
+class OtherInfo(ResultModel):
+    """Another error in the same text."""
+
+    kind: Kind
+    code: str | None
+    summary: str
+
+
 class SiteInfo(ResultModel):
     """A place in the given code that can raise this error."""
 
@@ -55,6 +82,16 @@ class SiteInfo(ResultModel):
     required: list[str]
     available: list[str]
     reason: str
+    source: str = Field(description="The text of the action, on one line.")
+    parties: dict[str, str] = Field(
+        description="Roles in the code, and the parties that play them in this error."
+    )
+    command: bool = Field(
+        description="The place is what a submitted command needs, not an action in a choice."
+    )
+    decided: bool = Field(
+        description="False where the code alone does not settle whether authority is missing."
+    )
 
 
 class FixInfo(ResultModel):
@@ -63,26 +100,48 @@ class FixInfo(ResultModel):
     title: str
     detail: str
     code: str | None = None
+    reason: str = Field(description="Why it stands at this rank.")
 
 
 class DebugResult(ResultModel):
     """Result of `debug_authorization_failure`."""
 
     kind: Kind
+    family: Family = Field(
+        description="Authorization, visibility, key, token and so on: what sort of refusal it is."
+    )
     summary: str
     code: str | None = Field(description="Error code in the message, for example DAML_AUTHORIZATION_ERROR.")
     category: int | None = Field(description="Error category number that follows the code.")
+    grpc: str | None = Field(description="gRPC status, as said or as it follows from the category.")
+    correlation: str | None = Field(
+        description="Correlation or trace id, to find the entry in the participant's log."
+    )
     node: int | None = Field(description="Number in NodeId(N); 0 is the submitted command.")
+    inside_choice: bool | None = Field(
+        description="Whether it failed in the body of a choice; null if not known."
+    )
     template: str | None
+    template_id: str | None = Field(description="Package, module and name, as printed.")
     choice: str | None
     action: str | None = Field(description="create, exercise, fetch, archive or lookup, where named.")
     required: list[str]
     given: list[str]
     missing: list[str] = Field(description="Required minus given, by the name before `::`.")
+    parties: list[PartyInfo]
+    act_as: list[str]
+    read_as: list[str]
+    contracts: list[str]
     location: LocationInfo | None
+    path: list[StepInfo]
+    message: str | None = Field(description="What the code itself said when it stopped the transaction.")
     explanation: str
     sites: list[SiteInfo]
+    disagreement: str | None = Field(
+        description="Why the code sent cannot have raised this error, where that shows."
+    )
     fixes: list[FixInfo]
+    others: list[OtherInfo] = Field(description="Further errors in the same text.")
     need: list[str] = Field(description="What to send for a better answer.")
     limits: list[str] = Field(description="What was not checked, and why.")
 
@@ -90,289 +149,273 @@ class DebugResult(ResultModel):
 def run(params: DebugParams, client: Client = SILENT) -> DebugResult:
     """Classifies the error and, with code, names the places that can raise it; tells its stages."""
     stages = 3 if params.daml_code.strip() else 1
-    diagnosis = daml.classify(params.error_message)
-    client.progress(1, stages, f"error classified: {diagnosis.kind.replace('_', ' ')}")
-    outline: daml.Outline | None = None
+    found = classify(params.error_message)
+    client.progress(1, stages, f"error classified: {found.kind.replace('_', ' ')}")
+    code: Code | None = None
+    sites: tuple[Site, ...] = ()
     if stages > 1:
-        outline = daml.read(params.daml_code)
+        code = survey(params.daml_code)
         client.progress(2, stages, "code read")
-    sites, limits = _sites(diagnosis, outline)
-    if stages > 1:
+        sites = places(found, code)
         client.progress(3, stages, "error and code compared")
-    location = diagnosis.location
+    odd = disagreement(found, code) if code else None
     return DebugResult(
-        kind=diagnosis.kind,
-        summary=_summary(diagnosis),
-        code=diagnosis.code,
-        category=diagnosis.category,
-        node=diagnosis.node,
-        template=diagnosis.template,
-        choice=diagnosis.choice,
-        action=diagnosis.action,
-        required=list(diagnosis.required),
-        given=list(diagnosis.given),
-        missing=list(diagnosis.missing),
-        location=LocationInfo(module=location.module, line=location.line, column=location.column)
-        if location
+        kind=found.kind,
+        family=found.family,
+        summary=_summary(found, sites),
+        code=found.code,
+        category=found.category,
+        grpc=found.grpc,
+        correlation=found.correlation,
+        node=found.node,
+        inside_choice=found.inside_choice,
+        template=found.template,
+        template_id=found.template_id,
+        choice=found.choice,
+        action=found.action,
+        required=list(found.required),
+        given=list(found.given),
+        missing=list(found.missing),
+        parties=[PartyInfo(name=party.name, id=party.id) for party in found.parties],
+        act_as=list(found.act_as),
+        read_as=list(found.read_as),
+        contracts=list(found.contracts),
+        location=LocationInfo(
+            module=found.location.module, line=found.location.line, column=found.location.column
+        )
+        if found.location
         else None,
-        explanation=_explanation(diagnosis),
-        sites=sites,
-        fixes=_fixes(diagnosis, sites),
-        need=_need(diagnosis, params),
-        limits=limits,
+        path=[
+            StepInfo(
+                action=step.action,
+                template=step.template,
+                choice=step.choice,
+                contract=step.contract,
+                actors=list(step.actors),
+            )
+            for step in found.path
+        ],
+        message=found.message,
+        explanation=_explanation(found, sites),
+        sites=[_site(site) for site in sites],
+        disagreement=odd,
+        fixes=[
+            FixInfo(title=fix.title, detail=fix.detail, code=fix.code, reason=fix.reason)
+            for fix in fixes(found, sites, code, odd)
+        ],
+        others=[
+            OtherInfo(kind=other.kind, code=other.code, summary=_summary(other, ())) for other in found.others
+        ],
+        need=_need(found, params),
+        limits=_limits(found, code, sites, odd),
     )
 
 
 def render(result: DebugResult) -> str:
     """Summary, explanation, places and fixes as text."""
     lines = [result.summary, result.explanation]
-    lines += [f"- line {site.line}: {site.action}: {site.reason}" for site in result.sites]
-    lines += [f"{number}. {fix.title}: {fix.detail}" for number, fix in enumerate(result.fixes, 1)]
+    lines += [f"The code and the message disagree: {result.disagreement}."] if result.disagreement else []
+    lines += [_site_line(site) for site in result.sites[:_MAX_SHOWN]]
+    lines += [f"{number}. {fix.title}: {fix.detail}." for number, fix in enumerate(result.fixes, 1)]
+    lines += (
+        ["In DAML:", *sketches[:1]] if (sketches := [fix.code for fix in result.fixes if fix.code]) else []
+    )
+    lines += [f"- also in this text: {other.summary}" for other in result.others[:_MAX_SHOWN]]
     lines += [f"- please send: {item}" for item in result.need]
     lines += [f"- not checked: {limit}" for limit in result.limits]
     return "\n".join(lines)
 
 
+def _site_line(site: SiteInfo) -> str:
+    where = ".".join(part for part in (site.template, None if site.command else site.choice) if part)
+    source = f": `{site.source}`" if site.source else ""
+    who = ", ".join(f"{role} = {party}" for role, party in site.parties.items())
+    return f"- line {site.line}, {where}{source}: {site.reason}{f' (here {who})' if who else ''}"
+
+
 def _names(parties: Iterable[str]) -> str:
-    return ", ".join(parties) or "nobody"
+    return sentence(parties) or "nobody"
 
 
-def _summary(diagnosis: daml.Diagnosis) -> str:
-    where = f" of {diagnosis.template}" if diagnosis.template else ""
-    what = f"{diagnosis.action or 'an action'}{where}"
-    if diagnosis.kind == "missing_authorization" and diagnosis.missing:
-        given = f"; given: {_names(diagnosis.given)}" if diagnosis.given else ""
-        return f"Missing authorization of {_names(diagnosis.missing)} for {what}{given}."
-    if diagnosis.kind == "fetch_authorization" and diagnosis.required:
+def _summary(found: Diagnosis, sites: Sequence[Site]) -> str:
+    """What happened, in one or two sentences."""
+    of = f" of {found.template}" if found.template else ""
+    if found.kind == "missing_authorization" and found.missing:
+        return _missing(found, sites)
+    if found.kind == "missing_authorization" and found.required:
         return (
-            f"No stakeholder ({_names(diagnosis.required)}) is among the authorizing parties "
-            f"({_names(diagnosis.given)}) of a fetch{where}."
+            f"Authorization: the text names {_names(found.required)} as required and the same names as given; the ids "
+            "behind them must differ, but are cut off here."
         )
-    named = f" ({diagnosis.code})" if diagnosis.code else ""
-    return f"{_TITLES[diagnosis.kind]}{named}."
+    if found.kind == "fetch_authorization" and found.required:
+        return (
+            f"Authorization: the fetch{of} needs one stakeholder of the contract, {_either(found.required)}; only "
+            f"{_names(found.given)} acted."
+        )
+    if found.kind == "lookup_authorization" and found.required:
+        has = f"; only {_names(found.given)} acted" if found.given else ""
+        return f"Authorization: the key lookup{of} needs all maintainers, and {_names(found.missing)} is missing{has}."
+    if found.kind == "maintainers_not_signatories" and found.missing:
+        return f"Authorization: {_names(found.missing)} maintains the key{of} but does not sign the contract."
+    if found.kind == "not_visible" and found.act_as:
+        seen = f", only {_names(found.stakeholders)} can" if found.stakeholders else ""
+        which = f"this {found.template} contract" if found.template else "the contract"
+        return f"Visibility, not authorization: {_names(found.act_as)} cannot see {which}{seen}."
+    if found.family == "rule" and found.message:
+        where = f" in {found.template}.{found.choice}" if found.template and found.choice else of
+        return f'A rule of the code itself stopped it{where}: "{found.message}". No authorizer is missing.'
+    if found.kind == "syntax" and found.location:
+        what = f" at '{found.offending}'" if found.offending else ""
+        line = f"line {found.location.line}, column {found.location.column}"
+        return f"The source does not compile: {line}{what}. The ledger is not involved."
+    named = f" ({found.code})" if found.code else ""
+    return f"{_TITLES[found.kind]}{named}."
 
 
-def _explanation(diagnosis: daml.Diagnosis) -> str:
-    if diagnosis.node is None or diagnosis.kind not in _AUTHORITY_KINDS:
-        return diagnosis.explanation
-    if diagnosis.node == 0:
-        return f"{diagnosis.explanation} Node 0 is the submitted command itself: look at actAs first."
+def _missing(found: Diagnosis, sites: Sequence[Site]) -> str:
+    enclosing = found.enclosing
+    best = sites[0] if sites and not sites[0].command and found.inside_choice is not False else None
+    of = f" of {found.template}" if found.template else ""
+    choice = f" of {found.choice}" if found.action == "exercise" and found.choice else ""
+    on = f" on {found.template}" if found.template else ""
+    what = f"the {found.action}{choice}{on if choice else of}" if found.action else f"an action{on}"
+    if found.inside_choice is False and not found.action:
+        what = f"the submitted command{on}"
+    verb = "are" if len(found.missing) > 1 else "is"
+    place = (
+        f" in {enclosing.template}.{enclosing.choice}"
+        if enclosing
+        else f", probably in {best.where} (line {best.line}),"
+        if best
+        else ""
+    )
+    role = (
+        f" ({best.role(found.missing[0])})"
+        if best and len(found.missing) == 1 and best.role(found.missing[0])
+        else ""
+    )
+    if not found.given and found.node is None:  # Studio and logs name the missing parties alone
+        return f"Authorization: {what}{place} lacks the authority of {_names(found.missing)}{role}."
+    had = (
+        f"only {_names(found.given)} {'were' if len(found.given) > 1 else 'was'}"
+        if found.given
+        else "nobody was"
+    )
     return (
-        f"{diagnosis.explanation} Node {diagnosis.node} was reached inside a choice: "
-        "look at the signatories of its contract and at its controllers."
+        f"Authorization: {what}{place} needs {_names(found.required)}, but {had} there: "
+        f"{_names(found.missing)}{role} {verb} missing."
     )
 
 
-def _sites(diagnosis: daml.Diagnosis, outline: daml.Outline | None) -> tuple[list[SiteInfo], list[str]]:
-    """Actions in the code that fit the error, and what was not looked at."""
-    if outline is None or diagnosis.kind not in _AUTHORITY_KINDS:
-        return [], []
-    limits = [f"line {problem.line}: {problem.message}" for problem in outline.problems[:5]]
-    if not outline.templates:
-        return [], [*limits, "the code sent holds no template"]
-    sites: list[SiteInfo] = []
-    for (template, choice), actions in daml.analyse(outline).items():
-        for action in actions:
-            if action.status != "proved" and _fits(diagnosis, action, template, choice):
-                sites.append(_site(template, choice, action))
-    sites.sort(key=lambda site: site.reason.startswith("undecided"))
-    if not sites:
+def _either(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])} or {names[-1]}" if len(names) > 1 else "".join(names)
+
+
+def _explanation(found: Diagnosis, sites: Sequence[Site]) -> str:
+    if found.family != "authorization" or found.inside_choice is None:
+        return found.explanation
+    node = f"Node {found.node}" if found.node is not None else "It"
+    if found.kind in ("maintainers_not_signatories", "no_authorizers"):
+        return found.explanation
+    if not found.inside_choice:
+        return f"{node} is the submitted command itself, so its authority is exactly that of actAs; readAs adds none."
+    best = next((site for site in sites if not site.command), None)
+    if best is None:
+        return (
+            f"{found.explanation} {node} was reached inside a choice (or by a later command of the same submission): "
+            "look at the signatories of its contract and at its controllers."
+        )
+    if best.body == "function":
+        return (
+            f"{node} was reached inside a choice. {best.choice} is a function: it has the authority of the choice that calls "
+            "it, that is of the signatories and controllers there, whatever actAs holds."
+        )
+    return (
+        f"{node} was reached inside a choice. In {best.where} the authority is that of "
+        f"{_names(role.path for role in best.available)} (the signatories and the controllers), whatever actAs holds and "
+        "whatever an outer choice had."
+    )
+
+
+def _site(site: Site) -> SiteInfo:
+    undecided = "" if site.decided else "undecided: "
+    return SiteInfo(
+        template=site.template,
+        choice=site.choice,
+        line=site.line,
+        action=site.action,
+        required=[role.path for role in site.required],
+        available=[role.path for role in site.available],
+        reason=f"{undecided}{site.reason}",
+        source=site.source,
+        parties=dict(site.parties),
+        command=site.command,
+        decided=site.decided,
+    )
+
+
+def _limits(found: Diagnosis, code: Code | None, sites: Sequence[Site], odd: str | None) -> list[str]:
+    """What was not looked at."""
+    if code is None or found.family != "authorization":
+        return []
+    limits = [f"line {line}: {message}" for line, message in code.problems[:5]]
+    if not code.templates:
+        return [*limits, "the code sent holds no template"]
+    if found.template and code.template(found.template) is None:
+        limits.append(f"template {found.template} of the error is not in this code")
+    if odd:
+        limits.append(
+            "another version of the package may be on the ledger: compare its package id with this code"
+        )
+    elif not sites:
         limits.append(
             "no place in this code lacks that authority inside a choice: the submitted command itself, "
             "code that was not sent, or another version of the package may be the cause"
         )
-    return sites[:_MAX_SITES], limits
+    if found.node and not found.path and not any(site.decided and not site.command for site in sites):
+        limits.append(
+            "whether the submission held several commands: a later one has a node number above 0 as well"
+        )
+    return limits
 
 
-def _fits(diagnosis: daml.Diagnosis, action: daml.Action, template: str, choice: str) -> bool:
-    if diagnosis.kind == "fetch_authorization" and action.kind != "fetch":
-        return False
-    if diagnosis.kind == "lookup_authorization" and action.kind != "lookup":
-        return False
-    if diagnosis.kind == "missing_authorization" and action.kind in ("fetch", "lookup"):
-        return False
-    if diagnosis.action is not None and diagnosis.action != action.kind:
-        return False
-    if diagnosis.template is None or action.target is None:
-        return True
-    # An exercise is shown by its choice, the error by the template of its contract.
-    return action.kind == "exercise" or action.target == diagnosis.template
-
-
-def _site(template: str, choice: str, action: daml.Action) -> SiteInfo:
-    undecided = "undecided: " if action.status == "unknown" else ""
-    return SiteInfo(
-        template=template,
-        choice=choice,
-        line=action.line,
-        action=f"{action.kind}{f' of {action.target}' if action.target else ''} in {template}.{choice}",
-        required=[atom.text for atom in action.required],
-        available=[atom.text for atom in action.available],
-        reason=f"{undecided}{action.reason}",
-    )
-
-
-def _fixes(diagnosis: daml.Diagnosis, sites: list[SiteInfo]) -> list[FixInfo]:
-    missing = _names(diagnosis.missing) if diagnosis.missing else "the missing party"
-    if diagnosis.kind != "missing_authorization":
-        return [FixInfo(title=title, detail=detail) for title, detail in _FIXES[diagnosis.kind]]
-    submit = FixInfo(
-        title=f"Submit as {missing}, too",
-        detail=f"add {missing} to actAs, if one participant may act for all of these parties",
-    )
-    propose = FixInfo(
-        title="Let the party consent first (propose and accept)",
-        detail=f"create a proposal that {missing} accepts: controlling Accept gives its authority",
-        code="choice Accept : ContractId Agreement\n  controller counterparty\n"
-        "  do create Agreement with proposer; counterparty; terms",
-    )
-    control = FixInfo(
-        title="Make it a controller of the choice",
-        detail=f"with {missing} among the controllers of {sites[0].choice if sites else 'the enclosing choice'}, "
-        "its authority is available in the body; all controllers then submit together",
-    )
-    sign = FixInfo(
-        title="Make it a signatory of the enclosing contract",
-        detail=f"a contract that {missing} signed earlier lends its authority to its choices "
-        "(role contract, delegation)",
-    )
-    observe = FixInfo(
-        title="Turn it from signatory into observer",
-        detail=f"right only if {missing} is to see the contract but is not bound by it",
-    )
-    inside = bool(sites) or bool(diagnosis.node)
-    return [propose, control, sign, submit, observe] if inside else [submit, propose, sign, observe]
-
-
-def _need(diagnosis: daml.Diagnosis, params: DebugParams) -> list[str]:
+def _need(found: Diagnosis, params: DebugParams) -> list[str]:
     need: list[str] = []
-    if diagnosis.kind == "unknown":
+    if found.kind == "unknown":
         need.append("the complete error text, from its code (such as DAML_AUTHORIZATION_ERROR) to the end")
-    if diagnosis.kind in (*_AUTHORITY_KINDS, "unknown"):
+    if found.family in ("authorization", "unknown"):
         if not params.daml_code.strip():
             need.append("the DAML code of the template and choice involved")
-        if not params.context.strip() and (diagnosis.node in (0, None)):
+        if not params.context.strip() and not found.act_as and not found.inside_choice:
             need.append("what was submitted, and with which actAs and readAs")
     return need
 
 
-_MAX_SITES = 20
-_AUTHORITY_KINDS = (
-    "missing_authorization",
-    "fetch_authorization",
-    "lookup_authorization",
-    "maintainers_not_signatories",
-    "no_authorizers",
-)
+_MAX_SHOWN = 5
 _TITLES: dict[Kind, str] = {
-    "missing_authorization": "Missing authorization",
-    "fetch_authorization": "A fetch without the authority of a stakeholder",
-    "lookup_authorization": "A key lookup without the authority of the maintainers",
-    "maintainers_not_signatories": "Key maintainers that are not signatories",
-    "no_authorizers": "An empty set of signatories, controllers or authorizers",
-    "not_visible": "The contract is not visible to the submitting parties",
-    "contract_not_found": "Contract not found: archived, unknown or not visible",
+    "missing_authorization": "Authorization: a party did not authorize the action",
+    "fetch_authorization": "Authorization: a fetch without a stakeholder among those who act",
+    "lookup_authorization": "Authorization: a key lookup without its maintainers",
+    "maintainers_not_signatories": "Authorization: key maintainers that are not signatories",
+    "no_authorizers": "Authorization: an empty set of signatories, controllers or authorizers",
+    "not_visible": "Visibility, not authorization: the submitting parties cannot see the contract",
+    "contract_not_found": "Contract not found: archived, unknown, or not visible to the submitter",
     "contract_consumed": "The contract was consumed earlier in the same transaction",
-    "contention": "Contention with another transaction, or a repeated command",
+    "contention": "Contention with another transaction, or a repeated command; the authorization is fine",
     "contract_key": "A contract key was missing, duplicate or misused",
-    "precondition": "The precondition (ensure) of a template was false",
-    "assertion": "The DAML code stopped the transaction itself",
+    "precondition": "A rule of the code: the ensure clause of a template was false",
+    "assertion": "A rule of the code itself stopped the transaction; no authorizer is missing",
+    "effectful_rollback": "A caught exception would have to roll back ledger effects, which this ledger refuses",
     "unexpected_success": "A submission that had to fail succeeded",
-    "access_token": "The access token does not allow it",
-    "topology": "A party or synchronizer is not reachable as needed",
-    "package": "The packages do not fit",
+    "access_token": "The access token does not allow it; the DAML code was not run",
+    "topology": "Topology: a party is not hosted where it would have to be",
+    "package": "The packages on the participants do not fit",
     "wrong_contract_type": "The contract is of another type",
-    "syntax": "The source does not parse",
+    "invalid_command": "The command does not fit the package it names",
+    "ledger_time": "The ledger time does not fit",
+    "system": "The participant or synchronizer could not answer",
+    "syntax": "The source does not compile; the ledger is not involved",
     "unknown": "The message is not recognised",
-}
-_FIXES: dict[Kind, tuple[tuple[str, str], ...]] = {
-    "missing_authorization": (),
-    "fetch_authorization": (
-        (
-            "Fetch where a stakeholder acts",
-            "make a signatory or observer of the contract a controller of the choice",
-        ),
-        ("Add the acting party as observer", "an observer is a stakeholder, and one stakeholder is enough"),
-    ),
-    "lookup_authorization": (
-        ("Look up as the maintainers", "move the lookup to a choice the maintainers control or have signed"),
-        ("Pass the contract id", "use fetch with a contract id, which needs one stakeholder only"),
-    ),
-    "maintainers_not_signatories": (
-        ("Add the maintainer as signatory", "every maintainer of the key must sign the contract"),
-        ("Choose another maintainer", "take it from the signatories"),
-    ),
-    "no_authorizers": (
-        (
-            "Keep the collection from being empty",
-            "add 'ensure not (null parties)', or a signatory of type Party",
-        ),
-    ),
-    "not_visible": (
-        ("Make the party an observer", "stakeholders see the contract"),
-        ("Disclose the contract", "pass it as a disclosed contract with the command"),
-        ("Submit with readAs", "add a stakeholder to readAs, if the token allows it"),
-    ),
-    "contract_not_found": (
-        ("Look at the contract's fate", "was it archived? use the id of its successor"),
-        (
-            "Check visibility",
-            "a party of actAs or readAs must be a stakeholder, or the contract be disclosed",
-        ),
-        ("Check participant and synchronizer", "the id must come from the same ledger"),
-    ),
-    "contract_consumed": (
-        ("Use the data, not the contract", "inside a consuming choice read 'this' instead of fetching self"),
-        ("Make the choice nonconsuming", "if the contract is to stay active"),
-        ("Use the new contract id", "after an archive and create, go on with the id the create returned"),
-    ),
-    "contention": (
-        (
-            "Retry with fresh contract ids",
-            "read the active contracts again, then submit with a new command id",
-        ),
-        ("Spread the load", "split the contract that many commands consume"),
-    ),
-    "contract_key": (
-        (
-            "Check the key and its maintainers",
-            "is there one active contract with that key, visible to the submitter?",
-        ),
-        ("Check the version", "keys are not unique in every ledger version, and absent in some 3.x versions"),
-    ),
-    "precondition": (
-        ("Check the arguments of the create", "compare them with the ensure clause of the template"),
-    ),
-    "assertion": (("Read the assertion's message", "find it in the code and satisfy its condition"),),
-    "unexpected_success": (
-        ("Check the test", "submit as the one party that must not be able to do it"),
-        ("Check the choice", "is there a guard on a controller that comes from an argument?"),
-    ),
-    "access_token": (
-        ("Check the user's rights", "grant CanActAs (or CanReadAs) for the party, or use another token"),
-        ("Check the audience and expiry of the token", "the participant log names the claim that is missing"),
-    ),
-    "topology": (
-        (
-            "Check where the parties are hosted",
-            "every informee needs a participant connected to the synchronizer",
-        ),
-    ),
-    "package": (
-        ("Upload and vet the package on every participant involved", "then submit again"),
-        ("Check the upgrade", "signatories, observers and keys must not change under the new version"),
-    ),
-    "wrong_contract_type": (
-        ("Check the contract id", "it must come from the expected template or interface instance"),
-    ),
-    "syntax": (
-        ("Look at the indentation around the place named", "blocks open after where, with, do and of"),
-        (
-            "Check the order in the choice",
-            "in current DAML 'controller' follows 'with' and comes before 'do'",
-        ),
-    ),
-    "unknown": (),
 }
 
 EXAMPLES: tuple[dict[str, Any], ...] = (

@@ -8,6 +8,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints
 
 from canton_mcp import daml
+from canton_mcp.daml.choosing import Candidate, Decision, choose
+from canton_mcp.daml.constraints import consider
+from canton_mcp.daml.patterns import Level
 from canton_mcp.tools.base import (
     MAX_ITEM_CHARS,
     MAX_ITEMS,
@@ -20,7 +23,6 @@ from canton_mcp.tools.base import (
 )
 
 Constraint = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_ITEM_CHARS)]
-Level = Literal["basic", "enhanced", "high"]
 
 
 class SuggestParams(ParamsModel):
@@ -60,7 +62,7 @@ class RoleInfo(ResultModel):
 
 
 class AlternativeInfo(ResultModel):
-    """A pattern considered and not chosen."""
+    """Another pattern, and why it was not chosen, or what it is needed for besides."""
 
     id: str
     name: str
@@ -73,6 +75,7 @@ class ConstraintInfo(ResultModel):
     constraint: str
     status: Literal["addressed", "yours_to_add", "not_understood"]
     detail: str
+    code: str = Field(description="DAML to add where the skeleton does nothing about it yet; else empty.")
 
 
 class SuggestResult(ResultModel):
@@ -84,41 +87,51 @@ class SuggestResult(ResultModel):
     reason: str
     roles: list[RoleInfo]
     flow: list[str] = Field(description="Steps in order: who does what, and whose authority it uses.")
-    skeleton: str = Field(description="DAML text to start from; empty without a pattern.")
+    skeleton: str = Field(
+        description="A DAML module of the level to start from, with a script that tests it; empty without a pattern."
+    )
     hardening: list[str] = Field(description="What the security level asks for, in or beyond the skeleton.")
     traps: list[str]
     constraints: list[ConstraintInfo]
-    alternatives: list[AlternativeInfo]
+    combine: list[AlternativeInfo] = Field(description="Further patterns that parts of the workflow ask for.")
+    alternatives: list[AlternativeInfo] = Field(
+        description="Patterns not chosen, each with the reason against it."
+    )
     questions: list[str] = Field(description="What to say for a better choice.")
 
 
 def run(params: SuggestParams, client: Client = SILENT) -> SuggestResult:
-    """Chooses the pattern whose cues weigh most in the description; asks once when none weighs enough."""
+    """Chooses the pattern that the description speaks for; asks once when it speaks for none."""
     text = params.workflow_description
-    ranked = _ranked(text)
-    if ranked[0][0] < _ENOUGH:
+    decision = choose(text, params.constraints)
+    if decision.chosen is None:
         answers = client.ask("Which pattern fits is not clear yet. Please say:", _open_questions(text))
         text = "\n".join([text, *(answers or {}).values()])
-        ranked = _ranked(text)
-    best_score, best, words = ranked[0]
-    if best_score < _ENOUGH:
-        return _undecided(params, text)
-    named = ", ".join(f"'{word}'" for word in words)
+        decision = choose(text, params.constraints)
+    constraints = [
+        ConstraintInfo(constraint=item.constraint, status=item.status, detail=item.detail, code=item.code)
+        for item in consider(params.constraints, decision, params.security_level)
+    ]
+    if decision.chosen is None:
+        return _undecided(params, text, constraints)
+    best = decision.chosen.pattern
     return SuggestResult(
         pattern=PatternInfo(id=best.id, name=best.name, when=best.when),
         level=params.security_level,
         summary=f"{best.name}: when {best.when}.",
-        reason=f"{best.reason} Chosen by the words {named}.",
+        reason=_reason(decision.chosen),
         roles=[RoleInfo(name=role.name, bound_as=role.bound_as, duty=role.duty) for role in best.roles],
         flow=list(best.flow),
-        skeleton=best.skeleton,
+        skeleton=best.code(params.security_level),
         hardening=_hardening(best, params.security_level),
         traps=list(best.traps),
-        constraints=[_constraint(text, best, ranked) for text in params.constraints],
-        alternatives=[
-            _alternative(score, pattern, found) for score, pattern, found in ranked[1 : 1 + _ALTERNATIVES]
+        constraints=constraints,
+        combine=[
+            _info(entry, f"{_quoted(entry)} asks for it besides: it is for when {entry.pattern.when}")
+            for entry in decision.also
         ],
-        questions=_questions(text) if ranked[1][0] == best_score else [],
+        alternatives=_alternatives(decision),
+        questions=_questions(text) if decision.close else [],
     )
 
 
@@ -130,26 +143,61 @@ def render(result: SuggestResult) -> str:
         lines += ["", result.skeleton]
     lines += [f"- {result.level}: {item}" for item in result.hardening]
     lines += [f"- trap: {trap}" for trap in result.traps]
-    lines += [
-        f"- {item.constraint}: {item.status.replace('_', ' ')} ({item.detail})" for item in result.constraints
-    ]
+    for item in result.constraints:
+        lines.append(f"- {item.constraint}: {item.status.replace('_', ' ')} ({item.detail})")
+        lines += [item.code.rstrip()] if item.code and len(item.code) <= _MAX_SHOWN_CODE else []
+    lines += [f"- combine with {item.name}: {item.reason}" for item in result.combine]
     lines += [f"- instead of {item.name}: {item.reason}" for item in result.alternatives]
     lines += [f"- please say: {question}" for question in result.questions]
     return "\n".join(lines)
 
 
-def _ranked(text: str) -> list[tuple[int, daml.Pattern, list[str]]]:
-    """Score, pattern and matched words; the best first, the catalogue's order among equals."""
-    scored: list[tuple[int, daml.Pattern, list[str]]] = []
-    for pattern in daml.PATTERNS:
-        found = pattern.matches(text)
-        scored.append(
-            (sum(weight for weight, _ in found), pattern, [" ".join(word.split()) for _, word in found])
-        )
-    return sorted(scored, key=lambda entry: -entry[0])
+def _reason(chosen: Candidate) -> str:
+    """Why this pattern, in the caller's words."""
+    said = f" You say {_quoted(chosen)}." if chosen.words else ""
+    note = f" {chosen.note[:1].upper()}{chosen.note[1:]}." if chosen.note else ""
+    return f"{chosen.pattern.reason}{said}{note}"
 
 
-def _undecided(params: SuggestParams, text: str) -> SuggestResult:
+def _quoted(entry: Candidate) -> str:
+    return ", ".join(f"'{word}'" for word in entry.words[:_QUOTES])
+
+
+def _info(entry: Candidate, reason: str) -> AlternativeInfo:
+    return AlternativeInfo(id=entry.pattern.id, name=entry.pattern.name, reason=reason)
+
+
+def _alternatives(decision: Decision) -> list[AlternativeInfo]:
+    """What comes next by the words, then what the chosen pattern is commonly confused with, then what is ruled out."""
+    chosen = decision.chosen
+    assert chosen is not None
+    combined = {entry.pattern.id for entry in (chosen, *decision.also)}
+    others = [entry for entry in decision.ranked if entry.pattern.id not in combined]
+    conditions = dict(chosen.pattern.alternatives)
+    next_best = [entry for entry in others if entry.points > 1 or entry.note or entry.denied]
+    usual = [entry for entry in others if entry.pattern.id in conditions]
+    picked = list(dict.fromkeys(entry.pattern.id for entry in (*next_best[:_ALTERNATIVES], *usual)))[
+        : _ALTERNATIVES + 1
+    ]
+    by_id = {entry.pattern.id: entry for entry in others}
+    return [_info(by_id[name], _against(by_id[name], conditions.get(name, ""))) for name in picked]
+
+
+def _against(entry: Candidate, condition: str) -> str:
+    parts: list[str] = []
+    if entry.denied:
+        parts.append(f"the description rules it out ('{entry.denied[0]}' is denied)")
+    if entry.note:
+        parts.append(entry.note)
+    elif entry.words and entry.points > 1:
+        parts.append(f"fewer or weaker words point to it ({_quoted(entry)})")
+    elif not entry.denied:
+        parts.append(f"{entry.pattern.against}, as far as the description says")
+    parts.append(f"it is right if {condition}" if condition else f"it is for when {entry.pattern.when}")
+    return "; ".join(parts)
+
+
+def _undecided(params: SuggestParams, text: str, constraints: list[ConstraintInfo]) -> SuggestResult:
     return SuggestResult(
         pattern=None,
         level=params.security_level,
@@ -160,12 +208,8 @@ def _undecided(params: SuggestParams, text: str) -> SuggestResult:
         skeleton="",
         hardening=[],
         traps=[],
-        constraints=[
-            ConstraintInfo(
-                constraint=text, status="not_understood", detail="no pattern was chosen to compare it with"
-            )
-            for text in params.constraints
-        ],
+        constraints=constraints,
+        combine=[],
         alternatives=[],
         questions=list(_open_questions(text).values()),
     )
@@ -191,44 +235,9 @@ def _hardening(pattern: daml.Pattern, level: Level) -> list[str]:
     return [*pattern.enhanced, *(pattern.high if level == "high" else ())]
 
 
-def _constraint(
-    text: str, chosen: daml.Pattern, ranked: list[tuple[int, daml.Pattern, list[str]]]
-) -> ConstraintInfo:
-    for cue, in_skeleton, addressed, todo in _CONSTRAINTS:
-        if re.search(cue, text, re.I):
-            met = re.search(in_skeleton, chosen.skeleton) is not None
-            return ConstraintInfo(
-                constraint=text,
-                status="addressed" if met else "yours_to_add",
-                detail=addressed if met else todo,
-            )
-    other = next(
-        (pattern for _, pattern, _ in ranked if pattern is not chosen and pattern.matches(text)), None
-    )
-    if other is not None:
-        return ConstraintInfo(
-            constraint=text,
-            status="yours_to_add",
-            detail=f"combine the skeleton with the pattern '{other.name}', which is for when {other.when}",
-        )
-    if chosen.matches(text):
-        return ConstraintInfo(constraint=text, status="addressed", detail=f"it is what {chosen.name} is for")
-    return ConstraintInfo(
-        constraint=text, status="not_understood", detail="compare the skeleton with this constraint by hand"
-    )
-
-
-def _alternative(score: int, pattern: daml.Pattern, words: list[str]) -> AlternativeInfo:
-    if score:
-        named = ", ".join(f"'{word}'" for word in words)
-        reason = f"fewer or weaker words point to it ({named}); it is for when {pattern.when}"
-    else:
-        reason = f"{pattern.against}, as far as the description says"
-    return AlternativeInfo(id=pattern.id, name=pattern.name, reason=reason)
-
-
-_ENOUGH = 2
 _ALTERNATIVES = 3
+_QUOTES = 4
+_MAX_SHOWN_CODE = 800
 _QUESTIONS = (
     ("bound", r"\bsign|\bbound\b|\boblig|\bagree", "who is bound by the contract and must sign it?"),
     (
@@ -246,40 +255,6 @@ _QUESTIONS = (
         "timing",
         r"\bonce\b|\brepeat|\bongoing|\bevery\b|\bdeadline|\buntil\b|\bexpir",
         "does it happen once or often, and is there a deadline?",
-    ),
-)
-# (words of a constraint, what the skeleton has when it is addressed, that case, the other case)
-_CONSTRAINTS = (
-    (
-        r"\bexpir|\bdeadline|\btime-?out|\bwithin \d|\bdays?\b|\bhours?\b",
-        r"getTime",
-        "the skeleton tests the ledger time",
-        "add a field of type Time and assert in the choice that now is before it",
-    ),
-    (
-        r"\brevo[ck]|\bwithdraw|\bcancel|\bterminat",
-        r"choice (?:Revoke|Withdraw|Cancel|Terminate|Abandon|Unshare)",
-        "the skeleton has a choice for it",
-        "add a consuming choice for the party that may end it",
-    ),
-    (
-        r"\breject|\bdeclin|\brefus",
-        r"choice Reject",
-        "the skeleton has a choice Reject",
-        "add a consuming choice Reject for the party asked",
-    ),
-    (
-        r"\blimit|\bmaxim|\bat most|\bcap\b|\bexceed",
-        r"<=",
-        "the skeleton compares with a bound",
-        "add a bound as a field and assert it in the choice",
-    ),
-    (r"\bpositive|\bzero|\bnegative", r"> 0", "the skeleton ensures it", "add an ensure clause"),
-    (
-        r"\bconsent|\bboth\b|\bagree",
-        r"signatory \w[\w.]*, \w",
-        "the resulting contract carries the signatures of both",
-        "make both parties signatories of the resulting contract",
     ),
 )
 
@@ -305,7 +280,7 @@ TOOL = Tool(
     name="suggest_authorization_pattern",
     title="Suggest an authorization pattern",
     description="Chooses an authorization pattern for a workflow (propose-accept, delegation, role contract, "
-    "locking, threshold approval and others) and gives roles, steps, a DAML skeleton, what the security "
+    "locking, threshold approval and twelve others) and gives roles, steps, a DAML skeleton, what the security "
     "level asks for, traps, and the alternatives with the reason against each.",
     params=SuggestParams,
     result=SuggestResult,

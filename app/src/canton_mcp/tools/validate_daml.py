@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
@@ -29,6 +30,18 @@ _STAGES = 4
 _RENDERED = 20
 _MAX_LIMITS = 50
 _MAX_LISTED = 200
+_SEVERITIES = ("critical", "high", "medium", "low", "info")
+_KIND: Mapping[str, Literal["create", "exercise", "fetch", "archive", "lookup"]] = {
+    "create": "create",
+    "createAndExercise": "create",
+    "exercise": "exercise",
+    "exerciseByKey": "exercise",
+    "archive": "archive",
+    "lookupByKey": "lookup",
+    "visibleByKey": "lookup",
+    "lookupNByKey": "lookup",
+    "lookupAllByKey": "lookup",
+}
 
 
 class ValidateParams(ParamsModel):
@@ -58,16 +71,24 @@ class FieldInfo(ResultModel):
 
 
 class ActionInfo(ResultModel):
-    """A ledger action in a choice body and whether the choice has the authority for it."""
+    """A ledger action and whether the authority for it is there."""
 
     kind: Literal["create", "exercise", "fetch", "archive", "lookup"]
+    action: str = Field(description="The function that is called, for example exerciseByKey.")
     target: str | None = Field(description="Template, or choice of an exercise; null when unclear.")
     line: int
+    column: int
     status: Literal["proved", "fails_unless", "unknown"]
     required: list[str] = Field(description="Parties whose authority the action needs.")
     available: list[str] = Field(description="Parties whose authority the choice has.")
     missing: list[str] = Field(description="Required parties that are not provably available.")
+    condition: str | None = Field(description="What has to hold for it to succeed, for fails_unless.")
+    certain: bool = Field(
+        description="For fails_unless: the condition involves nothing but arguments and fields of the own contract."
+    )
     reason: str
+    branch: list[str] = Field(description="Conditions and loops around it, outermost first.")
+    via: list[str] = Field(description="Helper functions and methods that it is reached through.")
 
 
 class ChoiceInfo(ResultModel):
@@ -97,6 +118,26 @@ class TemplateInfo(ResultModel):
     choices: list[ChoiceInfo]
 
 
+class PartInfo(ResultModel):
+    """A choice of an interface, a method, a helper function: what acts on the ledger outside of templates."""
+
+    name: str
+    kind: Literal["choice", "method", "helper"]
+    owner: str | None = Field(description="The template or interface that it belongs to.")
+    interface: str | None
+    line: int
+    available: list[str]
+    actions: list[ActionInfo]
+
+
+class UnreadInfo(ResultModel):
+    """A place that could not be read or followed."""
+
+    line: int
+    column: int
+    reason: str
+
+
 class FindingInfo(ResultModel):
     """One problem in the code, with its place and remedy."""
 
@@ -112,6 +153,7 @@ class FindingInfo(ResultModel):
     choice: str | None
     message: str
     fix: str
+    paste: str = Field(description="Code to put in its place; empty when the fix is a matter of design.")
 
 
 class IntentItem(ResultModel):
@@ -130,7 +172,7 @@ class ValidateResult(ResultModel):
     valid: bool = Field(description="True only for the verdict valid.")
     verdict: Verdict = Field(
         description="valid: every checked action is authorized and every requirement understood was found; "
-        "invalid: no DAML template, unreadable, or an action that lacks authority; "
+        "invalid: no DAML template, unreadable, or something that fails whatever other contracts hold; "
         "incomplete: a stated requirement is not met or was not found; "
         "unknown: something could not be decided from this text."
     )
@@ -139,95 +181,190 @@ class ValidateResult(ResultModel):
     findings: list[FindingInfo]
     intent: list[IntentItem]
     limits: list[str] = Field(description="What was not checked, or could not be decided, and why.")
+    parts: list[PartInfo] = Field(
+        description="What acts on the ledger outside of the templates' own choices."
+    )
+    era: str | None = Field(
+        description="Versions of Daml that the code was written for; null when it does not show."
+    )
+    unread: list[UnreadInfo] = Field(description="Places that could not be read or followed.")
 
 
 def run(params: ValidateParams, client: Client = SILENT) -> ValidateResult:
     """Reads the code and reports findings, requirements and what stayed open; tells its stages."""
-    outline = daml.read(params.daml_code)
-    client.progress(1, _STAGES, f"{_count(len(outline.templates), 'template')} read")
-    actions = daml.analyse(outline)
-    client.progress(
-        2, _STAGES, f"authority of {_count(sum(map(len, actions.values())), 'ledger action')} judged"
-    )
-    found = [_finding(finding) for finding in daml.findings(outline, actions)]
-    found = [*(_unreadable(problem) for problem in outline.problems), *found]
-    if not outline.templates:
+    code = daml.judged(params.daml_code)
+    module = code.module
+    client.progress(1, _STAGES, f"{_count(len(module.templates), 'template')} read")
+    actions = code.analysis.actions()
+    client.progress(2, _STAGES, f"authority of {_count(len(actions), 'ledger action')} judged")
+    made = [_finding(finding) for finding in code.findings]
+    told = {finding.line for finding in made if finding.certainty == "definite"}
+    problems = [problem for problem in module.problems if not _of_a_rule(problem, told)]
+    found = [*map(_unreadable, problems), *made]
+    found.sort(key=lambda one: _SEVERITIES.index(one.severity))
+    if not _judgeable(module):
         found.insert(0, _no_template())
     client.progress(3, _STAGES, f"{_count(len(found), 'finding')} made")
-    intent = _intent(params, outline, actions) if outline.templates else []
+    intent, unclear = _intent(params, code) if _judgeable(module) else ([], ())
     client.progress(4, _STAGES, f"{_count(len(intent), 'requirement')} compared")
-    limits = _limits(params, outline, actions, intent)
-    undecided = [action for group in actions.values() for action in group if action.status == "unknown"]
-    verdict = _verdict(found, intent, bool(undecided) or _unread_code(outline, actions))
+    open_actions = [action for action in actions if _is_open(action)]
+    verdict = _verdict(found, intent, bool(open_actions) or _incomplete(code))
     return ValidateResult(
         valid=verdict == "valid",
         verdict=verdict,
-        summary=_summary(verdict, outline, found, intent, len(undecided)),
-        templates=[_template(template, actions) for template in outline.templates[:_MAX_LISTED]],
+        summary=_summary(verdict, code, found, intent, open_actions),
+        templates=[_template(template, code) for template in module.templates[:_MAX_LISTED]],
         findings=found[:_MAX_LISTED],
         intent=intent,
-        limits=limits,
+        limits=_limits(params, code, found, intent, unclear),
+        parts=_parts(code),
+        era=f"{code.era.name}, going by {code.era.because}" if code.era else None,
+        unread=_unread(code),
     )
 
 
 def render(result: ValidateResult) -> str:
-    """Verdict, findings, requirements and limits as text."""
+    """Verdict, findings, verdicts of actions, requirements and limits as text."""
     lines = [result.summary]
     for finding in result.findings[:_RENDERED]:
         lines.append(f"- line {finding.line}: [{finding.severity}] {finding.message}. Fix: {finding.fix}.")
+        if finding.paste and finding.certainty != "advice":
+            lines += [f"    {line}" for line in finding.paste.splitlines()]
+        elif finding.paste and "\n" not in finding.paste:
+            lines[-1] += f" Code: {finding.paste}"
     if len(result.findings) > _RENDERED:
         lines.append(f"- and {len(result.findings) - _RENDERED} more findings")
+    told = {finding.line for finding in result.findings}
+    actions = [
+        *(
+            action
+            for template in result.templates
+            for choice in template.choices
+            for action in choice.actions
+        ),
+        *(action for part in result.parts for action in part.actions),
+    ]
+    proved = sum(action.status == "proved" for action in actions)
+    if actions:
+        lines.append(f"- authority: {proved} of {_count(len(actions), 'ledger action')} proved")
+    lines += [
+        f"- line {action.line}: {action.action}{f' of {action.target}' if action.target else ''}: {_in_words(action)}"
+        for action in actions
+        if action.status == "fails_unless" and action.line not in told
+    ][:_RENDERED]
     for item in result.intent:
         lines.append(f"- {item.status.replace('_', ' ')}: {item.requirement} ({item.detail})")
     lines += [f"- not checked: {limit}" for limit in result.limits[:_RENDERED]]
+    if result.era:
+        lines.append(f"- written for Daml {result.era}")
     return "\n".join(lines)
 
 
+def _of_a_rule(problem: daml.Problem, told: set[int]) -> bool:
+    """Whether a rule says the same, or has looked and found it in order."""
+    return problem.place.line in told or problem.message.endswith("has no controller")
+
+
+def _in_words(action: ActionInfo) -> str:
+    if action.status == "fails_unless":
+        return f"fails unless {action.condition}"
+    return "proved" if action.status == "proved" else f"unknown because {action.reason}"
+
+
+def _judgeable(module: daml.Module) -> bool:
+    """Whether there is anything to judge: a template, an interface, or a choice of a pasted fragment."""
+    named = any(template.name or template.choices for template in module.templates)
+    return bool(named or module.interfaces or module.loose_choices)
+
+
+def _is_open(action: daml.Action) -> bool:
+    """Whether it may fail for want of authority, for all that this text tells."""
+    return action.verdict.status != "proved" and not (
+        action.verdict.status == "fails_unless" and action.verdict.definite
+    )
+
+
+def _incomplete(code: daml.Judged) -> bool:
+    """Whether something that may act on the ledger was passed over."""
+    return bool(
+        code.module.incomplete
+        or code.analysis.incomplete
+        or any(entry.gaps for entry in code.analysis.entries)
+        or any(not choice.controllers for choice in code.module.loose_choices)
+    )
+
+
+def _wrong(finding: FindingInfo) -> bool:
+    """Whether it fails whatever other contracts hold."""
+    return finding.certainty == "definite" or (
+        finding.certainty == "conditional" and finding.severity in ("critical", "high")
+    )
+
+
 def _verdict(found: list[FindingInfo], intent: list[IntentItem], undecided: bool) -> Verdict:
-    if any(finding.certainty != "advice" for finding in found):
+    if any(map(_wrong, found)):
         return "invalid"
     if any(item.status != "met" for item in intent):
         return "incomplete"
-    return "unknown" if undecided else "valid"
+    return "unknown" if undecided or any(one.certainty == "conditional" for one in found) else "valid"
 
 
 def _summary(
     verdict: Verdict,
-    outline: daml.Outline,
+    code: daml.Judged,
     found: list[FindingInfo],
     intent: list[IntentItem],
-    undecided: int,
+    open_actions: list[daml.Action],
 ) -> str:
-    if not outline.templates:
+    module = code.module
+    if not _judgeable(module):
         return "Invalid: the text holds no DAML template."
-    choices = sum(len(template.choices) for template in outline.templates)
-    read = f"{_count(len(outline.templates), 'template')} and {_count(choices, 'choice')} read"
-    wrong = [finding for finding in found if finding.certainty != "advice"]
-    advice = len(found) - len(wrong)
-    notes = f"; {_count(advice, 'advisory finding')}" if advice else ""
-    open_items = [item for item in intent if item.status != "met"]
+    choices = len(module.loose_choices)
+    choices += sum(len(template.choices) for template in module.templates)
+    choices += sum(len(interface.choices) for interface in module.interfaces)
+    read = f"{_count(len(module.templates), 'template')} and {_count(choices, 'choice')} read"
+    wrong = [finding for finding in found if _wrong(finding)]
+    others = len(found) - len(wrong)
+    notes = f"; {_count(others, 'finding')} to look at" if others else ""
     match verdict:
         case "invalid":
-            return f"Invalid: {wrong[0].message} (line {wrong[0].line}). {_count(len(wrong), 'error')}{notes}; {read}."
+            place = (
+                f"{wrong[0].template}.{wrong[0].choice}, " if wrong[0].template and wrong[0].choice else ""
+            )
+            more = f" {_count(len(wrong), 'error')}{notes}; {read}."
+            return f"Invalid: {wrong[0].message} ({place}line {wrong[0].line}).{more}"
         case "incomplete":
-            named = _count(len(open_items), "stated requirement")
+            named = _count(sum(item.status != "met" for item in intent), "stated requirement")
             return f"Incomplete: {named} not met or not found; no authorization error found{notes}; {read}."
         case "unknown":
-            which = (
-                f"{_count(undecided, 'ledger action')} could not be decided"
-                if undecided
-                else "some code was not read"
+            if not open_actions:
+                return f"Unknown: some code was not read or followed; no authorization error found{notes}; {read}."
+            first = open_actions[0]
+            named = _count(len(open_actions), "ledger action")
+            return (
+                f"Unknown: {named} could not be proved from this text, first line {first.place.line} "
+                f"({_verdict_words(first)}); no authorization error found{notes}; {read}."
             )
-            return f"Unknown: {which} from this text; no authorization error found{notes}; {read}."
         case _:
             return f"Valid as far as checked: every ledger action read has the authority it needs{notes}; {read}."
+
+
+def _verdict_words(action: daml.Action) -> str:
+    verdict = action.verdict
+    target = f" of {action.choice or action.template}" if action.choice or action.template else ""
+    if verdict.status == "fails_unless":
+        return f"{action.kind}{target} fails unless {verdict.condition}"
+    return f"{action.kind}{target} is unknown because {verdict.reason}"
 
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def _intent(params: ValidateParams, outline: daml.Outline, actions: daml.Actions) -> list[IntentItem]:
+def _intent(params: ValidateParams, code: daml.Judged) -> tuple[list[IntentItem], tuple[str, ...]]:
+    """What became of each requirement, and sentences of the intent that are not understood."""
+    lacking = daml.shortfalls(code.analysis)
+    reading = daml.read_intent(params.business_intent, code.module, lacking)
     items = [
         IntentItem(
             requirement=item.text,
@@ -236,10 +373,10 @@ def _intent(params: ValidateParams, outline: daml.Outline, actions: daml.Actions
             line=item.line,
             detail=item.detail,
         )
-        for item in daml.requirements(params.business_intent, outline, actions)
+        for item in reading.requirements
     ]
     for text in params.security_requirements:
-        understood = daml.requirements(text, outline, actions)
+        understood = daml.requirements(text, code.module, lacking)
         worst = min(
             understood, key=lambda item: ("not_met", "not_found", "met").index(item.status), default=None
         )
@@ -254,58 +391,69 @@ def _intent(params: ValidateParams, outline: daml.Outline, actions: daml.Actions
                 else "this form of requirement is not understood; check it by hand",
             )
         )
-    return items
-
-
-def _unread_code(outline: daml.Outline, actions: daml.Actions) -> bool:
-    """Whether something that may hold ledger actions was passed over."""
-    return (
-        sum(map(len, actions.values())) >= daml.MAX_ACTIONS
-        or bool(outline.interfaces)
-        or any(template.instances for template in outline.templates)
-        or any(function.acts and not function.script for function in outline.functions.values())
-    )
+    return items, reading.unclear
 
 
 def _limits(
-    params: ValidateParams, outline: daml.Outline, actions: daml.Actions, intent: list[IntentItem]
+    params: ValidateParams,
+    code: daml.Judged,
+    found: list[FindingInfo],
+    intent: list[IntentItem],
+    unclear: tuple[str, ...],
 ) -> list[str]:
+    module, analysis = code.module, code.analysis
     limits = [
-        f"line {action.line}: {action.kind}{f' of {action.target}' if action.target else ''} in {template}.{choice}: "
-        f"{action.reason}"
-        for (template, choice), group in actions.items()
-        for action in group
-        if action.status == "unknown"
+        f"line {action.place.line}: {_verdict_words(action)} (in {_owner(entry)})"
+        for entry in analysis.entries
+        for action in entry.actions
+        if action.verdict.status == "unknown"
     ][:_MAX_LIMITS]
-    if sum(map(len, actions.values())) >= daml.MAX_ACTIONS:
-        limits.append(
-            f"only the first {daml.MAX_ACTIONS} ledger actions were checked; send fewer templates at once"
-        )
-    if len(outline.templates) > _MAX_LISTED:
+    limits += [
+        f"line {gap.place.line}: {gap.name} is not followed: {gap.reason}"
+        for entry in analysis.entries
+        for gap in entry.gaps
+    ][:_MAX_LIMITS]
+    limits = list(dict.fromkeys(limits))
+    if module.incomplete:
+        limits.append(f"reading ended early: {module.incomplete}")
+    if analysis.incomplete:
+        limits.append(f"the analysis ended early: {analysis.incomplete}")
+    if len(module.templates) > _MAX_LISTED or len(found) > _MAX_LISTED:
         limits.append(f"only the first {_MAX_LISTED} templates and findings are listed")
-    for interface in outline.interfaces[:_MAX_LIMITS]:
-        limits.append(f"line {interface.line}: {interface.text} was not analysed")
-    for template in outline.templates:
-        limits += [
-            f"line {instance.line}: an interface instance of {template.name} was not analysed"
-            for instance in template.instances
-        ]
-    helpers = [function for function in outline.functions.values() if function.acts and not function.script]
-    if helpers:
-        named = ", ".join(f"{function.name} (line {function.line})" for function in helpers[:10])
-        limits.append(f"ledger actions in helper functions were not followed: {named}")
-    if any(function.script for function in outline.functions.values()):
-        limits.append("DAML Script tests were not run")
-    if outline.templates and not any(item.source == "business_intent" for item in intent):
+    limits += [f"not understood, check it by hand: '{clause}'" for clause in unclear[:10]]
+    limits += [
+        f"line {choice.place.line}: who controls {choice.name} stands outside of this fragment"
+        for choice in module.loose_choices[:10]
+        if not choice.controllers
+    ]
+    if analysis.scripts:
+        limits.append("DAML Script tests were read, not run")
+    if _judgeable(module) and not unclear and not any(item.source == "business_intent" for item in intent):
         limits.append(
             "the business intent holds no statement that could be checked; "
             "say for example 'only the owner can transfer' or 'the amount must be positive'"
         )
-    if outline.templates:
+    if _judgeable(module):
         limits.append(
             "the code was read, not compiled: types, imports and values at run time were not checked"
         )
     return limits
+
+
+def _owner(entry: daml.Entry) -> str:
+    return f"{entry.owner}.{entry.name}" if entry.owner else entry.name
+
+
+def _unread(code: daml.Judged) -> list[UnreadInfo]:
+    places = [
+        *((problem.place, problem.message) for problem in code.module.problems),
+        *((gap.place, f"{gap.name}: {gap.reason}") for entry in code.analysis.entries for gap in entry.gaps),
+    ]
+    unique = dict.fromkeys((place.line, place.column, reason) for place, reason in places)
+    return [
+        UnreadInfo(line=line, column=column, reason=reason)
+        for line, column, reason in list(unique)[:_MAX_LIMITS]
+    ]
 
 
 def _no_template() -> FindingInfo:
@@ -319,6 +467,7 @@ def _no_template() -> FindingInfo:
         choice=None,
         message="the text holds no DAML template (comments and strings do not count)",
         fix="send the module that declares the template: 'template Name with ... where signatory ...'",
+        paste="",
     )
 
 
@@ -327,12 +476,13 @@ def _unreadable(problem: daml.Problem) -> FindingInfo:
         rule="unreadable",
         severity="high",
         certainty="definite",
-        line=problem.line,
-        column=problem.column,
+        line=problem.place.line,
+        column=problem.place.column,
         template=None,
         choice=None,
         message=problem.message,
         fix="compare the place with the DAML grammar, then compile with 'daml build' or 'dpm build'",
+        paste="",
     )
 
 
@@ -340,45 +490,85 @@ def _finding(finding: daml.Finding) -> FindingInfo:
     return FindingInfo(**asdict(finding))
 
 
-def _template(template: daml.Template, actions: daml.Actions) -> TemplateInfo:
+def _template(template: daml.Template, code: daml.Judged) -> TemplateInfo:
     return TemplateInfo(
         name=template.name,
-        line=template.line,
-        fields=[FieldInfo(name=field.name, type=field.type) for field in template.fields],
-        signatories=[expr.text for expr in template.signatories],
-        observers=[expr.text for expr in template.observers],
-        ensure=template.ensure.text if template.ensure else None,
-        key=template.key.text if template.key else None,
-        maintainers=[expr.text for expr in template.maintainers],
-        choices=[
-            _choice(choice, actions.get((template.name, choice.name), [])) for choice in template.choices
-        ],
+        line=template.place.line,
+        fields=_fields(template.fields),
+        signatories=_items(template.signatories, code),
+        observers=_items(template.observers, code),
+        ensure=_said(template.ensure, code) if template.ensure is not None else None,
+        key=_said(template.key.value, code) if template.key is not None else None,
+        maintainers=_items(template.maintainers, code),
+        choices=[_choice(template, choice, code) for choice in template.choices],
     )
 
 
-def _choice(choice: daml.Choice, actions: list[daml.Action]) -> ChoiceInfo:
+def _choice(template: daml.Template, choice: daml.Choice, code: daml.Judged) -> ChoiceInfo:
+    entry = code.entry(template.name, choice)
     return ChoiceInfo(
         name=choice.name,
-        line=choice.line,
-        consuming=choice.consuming,
+        line=choice.place.line,
+        consuming=choice.consumption != "nonconsuming",
         kind=choice.consumption,
-        controllers=[expr.text for expr in choice.controllers],
-        observers=[expr.text for expr in choice.observers],
-        parameters=[FieldInfo(name=field.name, type=field.type) for field in choice.parameters],
-        actions=[_action(action) for action in actions],
+        controllers=_items(choice.controllers, code),
+        observers=_items(choice.observers, code),
+        parameters=_fields(choice.parameters),
+        actions=[_action(action) for action in entry.actions] if entry is not None else [],
     )
+
+
+def _parts(code: daml.Judged) -> list[PartInfo]:
+    own = {
+        (template.name, choice.name, choice.place.start)
+        for template in code.module.templates
+        for choice in template.choices
+    }
+    return [
+        PartInfo(
+            name=entry.name,
+            kind=entry.kind,
+            owner=entry.owner or None,
+            interface=entry.interface,
+            line=entry.place.line,
+            available=[party.path for party in entry.available],
+            actions=[_action(action) for action in entry.actions],
+        )
+        for entry in code.analysis.entries
+        if entry.kind != "script" and (entry.owner, entry.name, entry.place.start) not in own
+    ][:_MAX_LISTED]
+
+
+def _fields(fields: Iterable[daml.Field]) -> list[FieldInfo]:
+    return [FieldInfo(name=field.name, type=field.type.text) for field in fields]
+
+
+def _items(clauses: Iterable[daml.Clause], code: daml.Judged) -> list[str]:
+    return [_said(item, code) for clause in clauses for item in clause.items]
+
+
+def _said(expression: daml.Expression, code: daml.Judged) -> str:
+    """The source text of an expression, on one line."""
+    return " ".join(code.text[expression.place.start : expression.place.end].split())
 
 
 def _action(action: daml.Action) -> ActionInfo:
+    exercised = action.kind in ("exercise", "exerciseByKey", "createAndExercise")
     return ActionInfo(
-        kind=action.kind,
-        target=action.target,
-        line=action.line,
-        status=action.status,
-        required=[atom.text for atom in action.required],
-        available=[atom.text for atom in action.available],
-        missing=[atom.text for atom in action.missing],
-        reason=action.reason,
+        kind=_KIND.get(action.kind, "fetch"),
+        action=action.kind,
+        target=(action.choice if exercised else None) or action.template,
+        line=action.place.line,
+        column=action.place.column,
+        status=action.verdict.status,
+        required=[party.path for party in action.required],
+        available=[party.path for party in action.available],
+        missing=[party.path for party in action.verdict.missing],
+        condition=action.verdict.condition or None,
+        certain=action.verdict.definite,
+        reason=action.verdict.reason,
+        branch=list(action.branch),
+        via=[call.name for call in action.via],
     )
 
 

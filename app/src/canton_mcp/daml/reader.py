@@ -1,0 +1,761 @@
+"""Source text to a tree: the declarations of all eras, in whole modules and in pasted parts of them.
+
+Reading goes on behind whatever cannot be read: that becomes `Unread` and a problem. The length of a text, its nesting
+and the number of problems are bounded, so any text takes linear time.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, get_args
+
+from canton_mcp.daml import tree
+from canton_mcp.daml.layout import CLOSE, END, OPEN, SEPARATOR, arrange
+from canton_mcp.daml.lexer import KEYWORDS, scan
+from canton_mcp.daml.terms import ATOMS, TYPE_ATOMS, Terms
+from canton_mcp.daml.tree import Expression, Place, Problem, Type
+
+__all__ = ["MAX_TEXT", "read"]
+
+MAX_TEXT = 2_000_000
+"""Characters of a text that are read."""
+_MAX_HEIGHT = 200
+"""How high the tree of one declaration may be."""
+
+_CONSUMPTIONS: dict[str, tree.Consumption] = {
+    "nonconsuming": "nonconsuming",
+    "preconsuming": "preconsuming",
+    "postconsuming": "postconsuming",
+}
+_PARTY_CLAUSES = frozenset({"signatory", "observer", "maintainer"})
+_EXPRESSIONS = get_args(Expression)
+
+
+def read(text: str) -> tree.Module:
+    """The tree of a DAML text, of a part of one, or of what is left of one; never raises."""
+    incomplete = ""
+    source = text
+    if len(text) > MAX_TEXT:
+        source = text[:MAX_TEXT]
+        incomplete = f"the text has {len(text)} characters: only the first {MAX_TEXT} were read"
+    stream = arrange(scan(source))
+    return _Reader(stream).module(text, incomplete)
+
+
+class _Reader(Terms):
+    """Declarations, from the top of a stream."""
+
+    # Declarations
+
+    def module(self, text: str, incomplete: str) -> tree.Module:
+        """The whole stream."""
+        kinds, texts = self.kinds, self.texts
+        header = self.stream.header
+        name = texts[1] if header > 1 and kinds[1] == "con" else ""
+        self.read_fixities()
+        found = _Found()
+        for separator, start, end in self.items(header):
+            self.depth = 0
+            self.in_choice_head = False
+            self.at = start
+            try:
+                self.declaration(found, separator, start, end)
+            except RecursionError:
+                self.problem(start, "this declaration nests too deeply to be read")
+        if found.members.clauses:
+            found.members.place = self.place(header, header)
+            found.templates.append(found.members)
+        else:
+            found.loose_choices += found.members.choices
+        module = tree.Module(
+            text=text,
+            name=name,
+            imports=tuple(found.imports),
+            templates=tuple(members.template() for members in found.templates),
+            interfaces=tuple(found.interfaces),
+            exceptions=tuple(found.exceptions),
+            types=tuple(found.types),
+            functions=tuple(found.functions()),
+            loose_choices=tuple(found.loose_choices),
+            loose_statements=tuple(found.statements),
+            problems=tuple(sorted(self.problems, key=lambda problem: problem.place.start)),
+            comments=tuple(self.stream.comments),
+            tokens=len(kinds),
+            incomplete=incomplete or self.stream.incomplete,
+        )
+        if self.deepest * (3 + self.tallest) > _MAX_HEIGHT:
+            lowered = _lowered(module, _MAX_HEIGHT, self.text)
+            assert isinstance(lowered, tree.Module)
+            return lowered
+        return module
+
+    def read_fixities(self) -> None:
+        """Takes the fixities that the text declares."""
+        kinds, texts = self.kinds, self.texts
+        if "infix" not in self.text:
+            return
+        for at, text in enumerate(texts):
+            if text not in ("infixl", "infixr", "infix") or kinds[at] != "var":
+                continue
+            level = 9
+            at += 1
+            if kinds[at] == "num" and texts[at].isascii() and texts[at].isdigit():
+                level = min(int(texts[at][:3]), 9)
+                at += 1
+            while kinds[at] in ("op", "`", ",", "var"):
+                if kinds[at] in ("op", "var"):
+                    self.fixities[texts[at]] = (level, "r" if text == "infixr" else "l")
+                at += 1
+
+    def declaration(self, found: _Found, separator: int, start: int, end: int) -> None:
+        """One item of the top level."""
+        kinds, texts = self.kinds, self.texts
+        kind, text = kinds[start], texts[start]
+        following = kinds[start + 1]
+        if kind == "import":
+            found.imports.append(self.import_(end))
+        elif kind == "template":
+            if following != "instance":
+                found.template = self.template(start, end)
+                found.templates.append(found.template)
+            return
+        elif kind in ("data", "newtype", "type"):
+            found.types.append(self.data(start, end))
+        elif kind in ("class", "instance"):
+            self.class_(found, start, end)
+        elif kind == "deriving" or text in ("infixl", "infixr", "infix"):
+            return
+        elif kind == "var" and text == "interface" and following == "con":
+            found.interfaces.append(self.interface(start, end))
+        elif kind == "var" and text == "interface" and following == "instance":
+            self.loose_member(found, separator, start, end)
+            return
+        elif kind == "var" and text == "exception" and following == "con":
+            found.exceptions.append(self.exception(start, end))
+        elif kind == "controller" or (kind == "var" and self.is_member(separator, start)):
+            self.loose_member(found, separator, start, end)
+            return
+        elif kind == "module":
+            self.problem(start, "a second module header: one text holds one module")
+        else:
+            self.function(found, separator, start, end)
+        found.template = None
+
+    def loose_member(self, found: _Found, separator: int, start: int, end: int) -> None:
+        """A clause or a choice outside a template: part of the one right before it, or of one that was not pasted."""
+        members = found.template
+        if members is None:
+            members = found.members
+        else:
+            self.problem(
+                start,
+                f"'{self.texts[start]}' stands outside the template {members.name}: the members of a template start "
+                "in one column, to the right of the word 'template'",
+            )
+            members.extent = members.extent._replace(end=self.ends[end - 1])
+        self.member(members, separator, start, end)
+
+    def is_member(self, separator: int, start: int) -> bool:
+        """Whether a clause or a choice of a template stands here, outside of one."""
+        kinds, texts = self.kinds, self.texts
+        text = texts[start]
+        following = kinds[start + 1]
+        if text == "choice" or text in _CONSUMPTIONS:
+            at = start + 1 if text in _CONSUMPTIONS and texts[start + 1] == "choice" else start
+            return kinds[at + 1] == "con" and kinds[at + 2] == ":"
+        if text in _PARTY_CLAUSES or text in ("ensure", "key", "agreement"):
+            return separator not in self.marks and following not in (":", "op", "`", SEPARATOR, CLOSE, END)
+        return False
+
+    def import_(self, end: int) -> tree.Import:
+        """``import qualified A.B as C``; the list of names is left aside."""
+        kinds, texts = self.kinds, self.texts
+        first = self.at
+        module, alias, qualified = "", "", False
+        self.at += 1
+        while self.at < end and kinds[self.at] != "(":
+            text = texts[self.at]
+            if text == "qualified":
+                qualified = True
+            elif text == "as" and kinds[self.at + 1] == "con":
+                alias = texts[self.at + 1]
+                self.at += 1
+            elif kinds[self.at] == "con" and not module:
+                module = text
+            self.at += 1
+        if not module:
+            self.problem(first, "an import needs the name of a module")
+        return tree.Import(self.place(first, end - 1), module, alias, qualified)
+
+    def template(self, start: int, end: int) -> _Members:
+        """The members of a template."""
+        kinds, texts = self.kinds, self.texts
+        members = _Members()
+        self.at = start + 1
+        named = start
+        while self.at < end and kinds[self.at] not in ("with", "where"):
+            if kinds[self.at] == "con" and named == start:
+                named = self.at
+            self.step()
+        if named == start:
+            self.problem(start, "a template needs a name that starts with a capital letter")
+        name = texts[named] if named != start else ""
+        members.name = name
+        if kinds[self.at] == "with" and self.at < end:
+            self.at += 1
+            members.fields += self.fields()
+        if kinds[self.at] == "where" and kinds[self.at + 1] == OPEN and self.at < end:
+            for separator, first, last in self.items(self.at + 1):
+                self.member(members, separator, first, last)
+        else:
+            self.problem(named, f"the template {name or '?'} has no 'where' with its signatories and choices")
+        self.rest(end)
+        members.place = self.place(named, named)
+        members.extent = self.place(start, end - 1)
+        return members
+
+    def rest(self, end: int) -> None:
+        """Notes what stands behind a declaration that has been read."""
+        if self.at < end:
+            self.unexpected(self.at)
+        self.at = end
+
+    def fields(self) -> list[tree.Field]:
+        """The fields in the block that opens at the current token."""
+        if self.kinds[self.at] != OPEN:
+            self.unexpected(self.at)
+            return []
+        found: list[tree.Field] = []
+        for _, start, end in self.items(self.at):
+            self.at = start
+            self.fields_until(end, found)
+        return found
+
+    def fields_until(self, end: int, found: list[tree.Field]) -> None:
+        """Reads ``a, b : T``, perhaps several with commas between, up to `end`."""
+        kinds, texts = self.kinds, self.texts
+        names: list[int] = []
+        while self.at < end:
+            kind = kinds[self.at]
+            if kind == "var" or (kind in KEYWORDS and kinds[self.at + 1] in (":", ",")):
+                if kind != "var":
+                    self.problem(self.at, f"'{kind}' is a keyword: it cannot name a field")
+                names.append(self.at)
+                self.at += 1
+            elif kind == ":" or (kind == "op" and texts[self.at] == "::"):
+                if kind == "op":
+                    self.problem(self.at, "a type follows ':' in DAML; '::' prepends to a list")
+                self.at += 1
+                type_ = self.type()
+                found += [tree.Field(self.place(name, name), texts[name], type_) for name in names]
+                names = []
+            elif kind == "," or kind == ";":
+                self.at += 1
+            else:
+                self.unexpected(self.at)
+                self.at = end
+        if names:
+            self.problem(names[0], f"the field {texts[names[0]]} has no type")
+
+    # Members of templates and interfaces
+
+    def member(self, members: _Members, separator: int, start: int, end: int) -> None:
+        """One item in the body of a template or an interface."""
+        kinds, texts = self.kinds, self.texts
+        self.at = start
+        kind, text = kinds[start], texts[start]
+        if kind == "controller":
+            self.controller_can(members, start, end)
+        elif kind == "let":
+            self.at += 1
+            if kinds[self.at] == OPEN:
+                members.bindings += self.bindings(self.at)
+            self.rest(end)
+        elif kind != "var":
+            self.problem(start, self.not_a_member(text, kind))
+        elif text in _PARTY_CLAUSES:
+            self.at += 1
+            clause = self.clause(start, end)
+            {
+                "signatory": members.signatories,
+                "observer": members.observers,
+                "maintainer": members.maintainers,
+            }[text].append(clause)
+            members.clauses += 1
+        elif text == "choice" or text in _CONSUMPTIONS:
+            members.choices.append(self.choice(start, end))
+        elif text == "ensure" or text == "agreement":
+            self.at += 1
+            value = self.whole(end)
+            if text == "ensure":
+                before = members.ensure
+                members.ensure = (
+                    tree.Operation(self.since(start), "&&", before, value) if before is not None else value
+                )
+            else:
+                members.agreement = value
+            members.clauses += 1
+        elif text == "key":
+            self.at += 1
+            self.depth += 1
+            keyed = self.expression()
+            self.depth -= 1
+            if not isinstance(keyed, tree.Typed):
+                self.problem(start, "a key needs its type: key value : Type")
+            self.rest(end)
+            place = self.place(start, end - 1)
+            members.key = (
+                tree.Key(place, keyed.value, keyed.type)
+                if isinstance(keyed, tree.Typed)
+                else tree.Key(place, keyed, None)
+            )
+            members.clauses += 1
+        elif text == "interface" or text == "implements":
+            instance = self.instance(members.name, start, end)
+            members.instances.append(instance)
+        elif text == "viewtype":
+            members.view = self.words(start + 1, end)
+        else:
+            self.at = start
+            names = self.signature(end)
+            if names is None:
+                self.problem(start, self.not_a_member(text, kind))
+                return
+            for name, type_ in names.items():
+                members.methods.append(tree.Method(self.place(start, start), name, type_))
+
+    def not_a_member(self, text: str, kind: str) -> str:
+        """What to say about an item that does not belong into the body of a template."""
+        if kind == "do":
+            return "a 'do' that belongs to no choice: it must stand to the right of the choice's first word"
+        if kind in ("with", "where"):
+            return f"a '{kind}' that belongs to nothing: it must stand to the right of the word it continues"
+        return (
+            f"unexpected '{text[:40]}': a template holds signatory, observer, ensure, key, maintainer, choice and "
+            "interface instance"
+        )
+
+    def clause(self, start: int, end: int) -> tree.Clause:
+        """Parties, separated by commas, up to the end of the clause or to what follows it in a choice."""
+        kinds = self.kinds
+        found: list[Expression] = []
+        while self.at < end:
+            kind = kinds[self.at]
+            if kind == ",":
+                self.at += 1
+            elif kind in ("body", "do", "controller", "where", "with", "can", "observer", "authority"):
+                break
+            else:
+                first = self.at
+                found.append(self.expression())
+                if self.at == first:
+                    self.at += 1
+                elif self.at < end and kinds[self.at] not in (
+                    *(",", "body", "do", "controller", "where", "with", "can", "observer", "authority"),
+                ):
+                    found[-1] = self.leftover((found[-1],), first, end)
+        if not found:
+            self.problem(start, f"'{self.texts[start]}' names no party")
+        return tree.Clause(self.since(start), tuple(found))
+
+    def controller_can(self, members: _Members, start: int, end: int) -> None:
+        """``controller p can`` with its choices, as in Daml 1.x."""
+        kinds = self.kinds
+        self.at = start + 1
+        clause = self.clause(start, end)
+        if kinds[self.at] != "can" or kinds[self.at + 1] != OPEN:
+            self.problem(start, "a 'controller' outside a choice needs 'can' and choices")
+            self.at = end
+            return
+        for _, first, last in self.items(self.at + 1):
+            self.at = first
+            members.choices.append(self.choice(first, last, clause))
+        self.rest(end)
+
+    def choice(self, start: int, end: int, controllers: tree.Clause | None = None) -> tree.Choice:
+        """A choice; with `controllers` one of a ``controller p can``."""
+        kinds, texts = self.kinds, self.texts
+        self.at = start
+        consumption: tree.Consumption = "consuming"
+        if texts[self.at] in _CONSUMPTIONS:
+            consumption = _CONSUMPTIONS[texts[self.at]]
+            self.at += 1
+        if texts[self.at] == "choice":
+            self.at += 1
+        named = self.at
+        if kinds[named] == "con":
+            name = texts[named]
+            self.at += 1
+        else:
+            name = ""
+            named = start
+            self.problem(
+                start, "a choice needs a name that starts with a capital letter, and its type: choice C : T"
+            )
+        head = _ChoiceHead()
+        if controllers is not None:
+            head.clauses["controller"].append(controllers)
+        self.in_choice_head = True
+        if kinds[self.at] == ":" or (kinds[self.at] == "op" and texts[self.at] == "::"):
+            if kinds[self.at] != ":":
+                self.problem(self.at, "a type follows ':' in DAML; '::' prepends to a list")
+            self.at += 1
+            head.result = self.type()
+        elif name:
+            self.problem(named, f"the choice {name} has no type: choice {name} : ()")
+        self.choice_parts(head, end)
+        self.in_choice_head = False
+        if name and not head.clauses["controller"]:
+            self.problem(named, f"the choice {name} has no controller")
+        if name and head.body is None:
+            self.problem(named, f"the choice {name} has no body: 'do' is missing")
+        return tree.Choice(
+            place=self.place(named, named),
+            name=name,
+            consumption=consumption,
+            parameters=tuple(head.parameters),
+            result=head.result,
+            controllers=tuple(head.clauses["controller"]),
+            observers=tuple(head.clauses["observer"]),
+            authority=tuple(head.clauses["authority"]),
+            body=head.body,
+            bindings=tuple(head.bindings),
+            in_controller_can=controllers is not None,
+            extent=self.place(start, end - 1),
+        )
+
+    def choice_parts(self, head: _ChoiceHead, end: int) -> None:
+        """What follows the type of a choice, up to `end`."""
+        kinds, texts = self.kinds, self.texts
+        while self.at < end:
+            kind, first = kinds[self.at], self.at
+            if kind == "with":
+                self.at += 1
+                head.parameters += self.fields()
+            elif kind == "body" or kind == "do":
+                self.in_choice_head = False
+                if head.body is not None:
+                    self.problem(first, "a choice has one body")
+                head.body = self.do()
+            elif kind == "controller" or (
+                kind in ("var", "observer", "authority") and texts[first] in head.clauses
+            ):
+                self.at += 1
+                head.clauses[texts[first]].append(self.clause(first, end))
+            elif kind == "where" and kinds[first + 1] == OPEN:
+                self.choice_where(head)
+            elif kind == "let" and kinds[first + 1] == OPEN:
+                head.bindings += self.bindings(first + 1)
+            elif kind == "=" or head.body is not None or kind not in ATOMS:
+                self.leftover((), first, end)
+            else:
+                self.in_choice_head = False
+                self.problem(first, "the body of a choice needs a 'do' before it")
+                head.body = self.whole(end)
+
+    def choice_where(self, head: _ChoiceHead) -> None:
+        """``where`` of a choice: parties in any order, or bindings for the body."""
+        kinds, texts = self.kinds, self.texts
+        for separator, first, last in self.items(self.at + 1):
+            self.at = first
+            if texts[first] in head.clauses and kinds[first + 1] not in ("=", ":"):
+                self.at += 1
+                head.clauses[texts[first]].append(self.clause(first, last))
+                if self.at < last:
+                    self.choice_parts(head, last)
+            elif kinds[first] in ("do", "body"):
+                head.body = self.do()
+                self.rest(last)
+            else:
+                names = self.signature(last)
+                if names is None:
+                    head.bindings += self.binding(separator, first, last)
+
+    def instance(self, template: str, start: int, end: int) -> tree.Instance:
+        """``interface instance I for T where`` or ``implements I where``."""
+        kinds, texts = self.kinds, self.texts
+        names: list[str] = []
+        place = self.place(start, start)
+        self.at = start + 1
+        while self.at < end and kinds[self.at] != "where":
+            if kinds[self.at] == "con":
+                if not names:
+                    place = self.place(self.at, self.at)
+                names.append(texts[self.at])
+            self.at += 1
+        if not names:
+            self.problem(start, "an interface instance needs its names: interface instance I for T where")
+        methods: dict[str, tuple[Place, list[tree.Binding]]] = {}
+        if self.at < end and kinds[self.at + 1] == OPEN:
+            for separator, first, last in self.items(self.at + 1):
+                self.at = first
+                if kinds[first] == "let" and kinds[first + 1] == OPEN:
+                    self.bindings(first + 1)
+                    continue
+                if self.signature(last) is not None:
+                    continue
+                for binding in self.binding(separator, first, last):
+                    methods.setdefault(binding.pattern.name, (binding.pattern.place, []))[1].append(binding)
+        self.rest(end)
+        return tree.Instance(
+            place,
+            names[0] if names else "",
+            names[1] if len(names) > 1 else template,
+            tuple(tree.Method(at, name, None, tuple(found)) for name, (at, found) in methods.items()),
+        )
+
+    def interface(self, start: int, end: int) -> tree.Interface:
+        """An interface."""
+        kinds, texts = self.kinds, self.texts
+        members = _Members()
+        named = start + 1
+        members.name = texts[named]
+        requires: list[str] = []
+        self.at = start + 2
+        while self.at < end and kinds[self.at] not in ("where", "with"):
+            if kinds[self.at] == "con":
+                requires.append(texts[self.at])
+            self.at += 1
+        if kinds[self.at] == "where" and kinds[self.at + 1] == OPEN:
+            for separator, first, last in self.items(self.at + 1):
+                self.member(members, separator, first, last)
+        self.rest(end)
+        return tree.Interface(
+            self.place(named, named),
+            texts[named],
+            tuple(requires),
+            members.view,
+            tuple(members.methods),
+            tuple(members.choices),
+            tuple(members.instances),
+            self.place(start, end - 1),
+        )
+
+    def exception(self, start: int, end: int) -> tree.Exception_:
+        """An exception type."""
+        kinds, texts = self.kinds, self.texts
+        fields: list[tree.Field] = []
+        message: Expression | None = None
+        self.at = start + 2
+        if kinds[self.at] == "with":
+            self.at += 1
+            fields = self.fields()
+        if kinds[self.at] == "where" and kinds[self.at + 1] == OPEN:
+            for _, first, last in self.items(self.at + 1):
+                self.at = first
+                if texts[first] == "message":
+                    self.at += 1
+                    message = self.whole(last)
+                else:
+                    self.unexpected(first)
+        self.rest(end)
+        return tree.Exception_(self.place(start + 1, start + 1), texts[start + 1], tuple(fields), message)
+
+    # Other declarations
+
+    def data(self, start: int, end: int) -> tree.DataType:
+        """``data``, ``newtype`` and ``type``."""
+        kinds, texts = self.kinds, self.texts
+        at = start + 1
+        while at < end and kinds[at] != "con":
+            at += 1
+        named = at if at < end else start
+        name = texts[named] if named != start else ""
+        while at < end and kinds[at] not in ("=", "where"):
+            at += 1
+        self.at = at + 1
+        place = self.place(named, named)
+        if at >= end or kinds[at] == "where":
+            return tree.DataType(place, name)
+        if kinds[start] == "type":
+            synonym = self.type()
+            self.rest(end)
+            return tree.DataType(place, name, (), synonym)
+        constructors: list[tuple[str, tuple[tree.Field, ...]]] = []
+        while self.at < end and kinds[self.at] != "deriving":
+            if kinds[self.at] == "|":
+                self.at += 1
+                continue
+            if kinds[self.at] != "con":
+                self.unexpected(self.at)
+                break
+            constructors.append(self.constructor(end))
+        self.at = end
+        return tree.DataType(place, name, tuple(constructors))
+
+    def constructor(self, end: int) -> tuple[str, tuple[tree.Field, ...]]:
+        """A constructor with its fields."""
+        kinds = self.kinds
+        name = self.texts[self.at]
+        self.at += 1
+        fields: list[tree.Field] = []
+        if kinds[self.at] == "with" and kinds[self.at + 1] == OPEN:
+            self.at += 1
+            fields = self.fields()
+        elif kinds[self.at] == "{":
+            close = self.jumps[self.at]
+            self.at += 1
+            self.fields_until(close, fields)
+            self.at = close + 1
+        else:
+            while self.at < end and (kinds[self.at] in TYPE_ATOMS or self.is_strict()):
+                first = self.at
+                type_ = self.type_atom()
+                fields.append(tree.Field(self.since(first), f"_{len(fields) + 1}", type_))
+        return name, tuple(fields)
+
+    def class_(self, found: _Found, start: int, end: int) -> None:
+        """A class or an instance of one: its methods are functions."""
+        kinds = self.kinds
+        at = start
+        while at < end and kinds[at] != "where":
+            at += 1
+        if at >= end or kinds[at + 1] != OPEN:
+            return
+        inside = _Found()
+        for separator, first, last in self.items(at + 1):
+            if kinds[first] not in ("type", "data", "deriving") and kinds[first] != "{":
+                self.function(inside, separator, first, last)
+        found.finished += inside.functions()
+        found.statements += inside.statements
+
+    def function(self, found: _Found, separator: int, start: int, end: int) -> None:
+        """A signature, an equation, or, in a fragment, a statement."""
+        kinds = self.kinds
+        self.at = start
+        names = self.signature(end)
+        if names is not None:
+            for name, type_ in names.items():
+                found.signature(name, type_, self.place(start, start))
+            return
+        mark = self.marks.get(separator)
+        if mark is not None and kinds[mark] in ("=", "|") and kinds[start] != "let":
+            for binding in self.binding(separator, start, end):
+                found.equation(binding)
+            return
+        before = len(self.problems)
+        statement = self.statement(separator, start, end)
+        if len(self.problems) == before and not found.statements:
+            self.problem(start, "this stands outside any declaration: a definition needs '='")
+        found.statements.append(statement)
+
+
+class _Members:
+    """What has been read of the body of a template or an interface."""
+
+    def __init__(self) -> None:
+        self.name = ""
+        self.place = Place(1, 1, 0, 0)
+        self.extent = self.place
+        self.fields: list[tree.Field] = []
+        self.signatories: list[tree.Clause] = []
+        self.observers: list[tree.Clause] = []
+        self.maintainers: list[tree.Clause] = []
+        self.choices: list[tree.Choice] = []
+        self.instances: list[tree.Instance] = []
+        self.bindings: list[tree.Binding] = []
+        self.methods: list[tree.Method] = []
+        self.ensure: Expression | None = None
+        self.agreement: Expression | None = None
+        self.key: tree.Key | None = None
+        self.view = ""
+        self.clauses = 0
+        """How many clauses there are beside choices and instances."""
+
+    def template(self) -> tree.Template:
+        """The template."""
+        return tree.Template(
+            place=self.place,
+            name=self.name,
+            fields=tuple(self.fields),
+            signatories=tuple(self.signatories),
+            observers=tuple(self.observers),
+            ensure=self.ensure,
+            agreement=self.agreement,
+            key=self.key,
+            maintainers=tuple(self.maintainers),
+            choices=tuple(self.choices),
+            instances=tuple(self.instances),
+            bindings=tuple(self.bindings),
+            extent=self.extent if self.name else None,
+        )
+
+
+class _ChoiceHead:
+    """What has been read of a choice behind its name."""
+
+    def __init__(self) -> None:
+        self.result: Type | None = None
+        self.parameters: list[tree.Field] = []
+        self.clauses: dict[str, list[tree.Clause]] = {"controller": [], "observer": [], "authority": []}
+        self.body: Expression | None = None
+        self.bindings: list[tree.Binding] = []
+
+
+class _Found:
+    """Declarations that have been read."""
+
+    def __init__(self) -> None:
+        self.imports: list[tree.Import] = []
+        self.templates: list[_Members] = []
+        self.template: _Members | None = None
+        """The template that was read last, unless something else came after it."""
+        self.interfaces: list[tree.Interface] = []
+        self.exceptions: list[tree.Exception_] = []
+        self.types: list[tree.DataType] = []
+        self.loose_choices: list[tree.Choice] = []
+        self.statements: list[tree.Statement] = []
+        self.members = _Members()
+        """Members that stand outside any template."""
+        self.finished: list[tree.Function] = []
+        self._name = ""
+        self._place: Place | None = None
+        self._type: Type | None = None
+        self._equations: list[tree.Binding] = []
+        self._signatures: dict[str, tuple[Type, Place]] = {}
+
+    def signature(self, name: str, type_: Type, place: Place) -> None:
+        """Takes the signature of a function; its equations follow."""
+        self._signatures[name] = (type_, place)
+
+    def equation(self, binding: tree.Binding) -> None:
+        """Takes an equation; those of one function stand together."""
+        name = binding.pattern.name if binding.pattern.kind == "name" else ""
+        if not name or name != self._name:
+            self._finish()
+            self._name = name
+        self._equations.append(binding)
+
+    def _finish(self) -> None:
+        if self._equations:
+            first = self._equations[0]
+            type_, place = self._signatures.pop(self._name, (None, first.pattern.place))
+            self.finished.append(tree.Function(place, self._name, type_, tuple(self._equations)))
+        self._equations = []
+
+    def functions(self) -> list[tree.Function]:
+        """All functions, those with a signature alone last."""
+        self._finish()
+        alone = [tree.Function(place, name, type_, ()) for name, (type_, place) in self._signatures.items()]
+        self._signatures = {}
+        return [*self.finished, *alone]
+
+
+def _lowered(node: Any, left: int, text: str) -> Any:
+    """The same tree without what stands more than `left` levels down: that becomes `Unread`."""
+    if isinstance(node, tuple):
+        if isinstance(node, Place):
+            return node
+        parts = tuple(_lowered(part, left, text) for part in node)
+        return node if all(new is old for new, old in zip(parts, node, strict=True)) else parts
+    if not dataclasses.is_dataclass(node) or isinstance(node, (Type, Problem, type)):
+        return node
+    if left <= 0 and isinstance(node, _EXPRESSIONS):
+        return tree.Unread(node.place, " ".join(text[node.place.start : node.place.end].split()))
+    changes: dict[str, Any] = {}
+    for field in dataclasses.fields(node):
+        value = getattr(node, field.name)
+        lowered = _lowered(value, left - 1, text)
+        if lowered is not value:
+            changes[field.name] = lowered
+    return dataclasses.replace(node, **changes) if changes else node

@@ -1,0 +1,534 @@
+"""Findings: every rule on code that breaks it and on code that does not, beyond the catalogue's examples."""
+
+from __future__ import annotations
+
+import pytest
+from canton_mcp import daml
+from canton_mcp.catalogue import RULES, Rule
+from canton_mcp.tools.base import MAX_CODE_CHARS, SILENT
+from canton_mcp.tools.validate_daml import ValidateParams, ValidateResult, render, run
+
+EXPLAINED = [rule for rule in RULES if rule.id in daml.KINDS]
+
+
+def template(members: str, fields: str = "a, b : Party", name: str = "T") -> str:
+    """A template; members are indented by four, fields separated by ';'."""
+    given = "".join(f"    {field.strip()}\n" for field in fields.split(";"))
+    return f"template {name}\n  with\n{given}  where\n{members}\n"
+
+
+def module(*templates: str) -> str:
+    return "module M where\n\n" + "\n".join(templates)
+
+
+def choice(
+    body: str, controller: str = "b", given: str = "", head: str = "choice", name: str = "Go", to: str = "()"
+) -> str:
+    arguments = f"      with {given}\n" if given else ""
+    lines = "".join(f"        {line}\n" for line in body.splitlines())
+    return f"    {head} {name} : {to}\n{arguments}      controller {controller}\n      do\n{lines}"
+
+
+SIGNED = "    signatory a\n    observer b\n"
+
+
+def findings(text: str) -> list[daml.Finding]:
+    return list(daml.judged(text).findings)
+
+
+def rules(text: str) -> set[str]:
+    return {finding.rule for finding in findings(text)}
+
+
+def validate(code: str, intent: str = "Keeps a record.") -> ValidateResult:
+    return run(ValidateParams(business_intent=intent, daml_code=code), SILENT)
+
+
+VALUE = "issuer : Party; owner : Party; amount : Decimal"
+BOTH = "    signatory issuer, owner\n    ensure amount > 0.0\n"
+
+# rule, code that breaks it, code that does not
+CASES: list[tuple[str, str, str]] = [
+    (
+        "transfer-without-consent",
+        module(template(SIGNED + choice("create T with a = c; b", "a", "c : Party"))),
+        module(template(SIGNED + choice("create T with a = c; b", "a, c", "c : Party"))),
+    ),
+    (
+        "create-missing-authority",
+        module(
+            template(SIGNED + choice("create U with p = b", "a")),
+            template("    signatory p\n", "p : Party", "U"),
+        ),
+        module(
+            template(SIGNED + choice("create U with p = b", "b")),
+            template("    signatory p\n", "p : Party", "U"),
+        ),
+    ),
+    (
+        "create-missing-authority",
+        module(
+            template(SIGNED + choice("make b", "a")),
+            template("    signatory p\n", "p : Party", "U"),
+            "make : Party -> Update (ContractId U)\nmake p = create U with p\n",
+        ),
+        module(
+            template(SIGNED + choice("make a", "a")),
+            template("    signatory p\n", "p : Party", "U"),
+            "make : Party -> Update (ContractId U)\nmake p = create U with p\n",
+        ),
+    ),
+    (
+        "exercise-missing-authority",
+        module(
+            template(
+                SIGNED
+                + choice("pure ()", "b", name="Inner", head="nonconsuming choice")
+                + choice("exercise self Inner", "a", head="nonconsuming choice")
+            )
+        ),
+        module(
+            template(
+                SIGNED
+                + choice("pure ()", "b", name="Inner", head="nonconsuming choice")
+                + choice("exercise self Inner", "b", head="nonconsuming choice")
+            )
+        ),
+    ),
+    (
+        "archive-missing-authority",
+        module(
+            template(SIGNED + choice("archive cid", "b", "cid : ContractId U")),
+            template("    signatory p, q\n", "p, q : Party", "U"),
+        ),
+        module(
+            template(
+                SIGNED
+                + choice(
+                    "u <- fetch cid\nassert (u.p == a && u.q == b)\narchive cid", "b", "cid : ContractId U"
+                )
+            ),
+            template("    signatory p, q\n", "p, q : Party", "U"),
+        ),
+    ),
+    (
+        "lookup-missing-authority",
+        module(
+            template(SIGNED + choice("_ <- lookupByKey @K b\npure ()", "a")),
+            template("    signatory p\n    key p : Party\n    maintainer key\n", "p : Party", "K"),
+        ),
+        module(
+            template(SIGNED + choice("_ <- lookupByKey @K b\npure ()", "b")),
+            template("    signatory p\n    key p : Party\n    maintainer key\n", "p : Party", "K"),
+        ),
+    ),
+    (
+        "fetch-missing-authority",
+        module(
+            template(SIGNED + choice("u <- fetch cid\npure ()", "b", "cid : ContractId U")),
+            template("    signatory p\n", "p : Party", "U"),
+        ),
+        module(
+            template(
+                SIGNED + choice("u <- fetch cid\nassert (u.p == a)\npure ()", "b", "cid : ContractId U")
+            ),
+            template("    signatory p\n", "p : Party", "U"),
+        ),
+    ),
+    (
+        "maintainer-not-signatory",
+        module(template("    signatory a\n    key (a, b) : (Party, Party)\n    maintainer key._2\n")),
+        module(template("    signatory a, b\n    key (a, b) : (Party, Party)\n    maintainer key._2\n")),
+    ),
+    (
+        "maintainer-not-in-key",
+        module(template("    signatory a\n    key (a, b) : (Party, Party)\n    maintainer a\n")),
+        module(template("    signatory a\n    key a : Party\n    maintainer key\n")),
+    ),
+    (
+        "contract-id-in-key",
+        module(
+            template(
+                "    signatory a\n    key (a, c) : (Party, ContractId T)\n    maintainer key._1\n",
+                "a : Party; c : ContractId T",
+            )
+        ),
+        module(
+            template(
+                "    signatory a\n    key (a, c) : (Party, Text)\n    maintainer key._1\n",
+                "a : Party; c : Text",
+            )
+        ),
+    ),
+    (
+        "controller-cannot-see",
+        module(template("    signatory a\n" + choice("pure ()"))),
+        module(template("    signatory a\n    controller b can\n      Go : ()\n        do pure ()\n")),
+    ),
+    (
+        "controller-cannot-see",
+        module(template("    signatory a\n" + choice("pure ()", "c"), "a, b, c : Party")),
+        module(template("    signatory a\n" + choice("pure ()", "a, c"), "a, b, c : Party")),
+    ),
+    (
+        "unguarded-parameter-controller",
+        module(template(SIGNED + choice("create this with b = a", "who", "who : Party"))),
+        module(template(SIGNED + choice("assert (who == b)\ncreate this with b = a", "who", "who : Party"))),
+    ),
+    (
+        "unguarded-parameter-controller",
+        module(template(SIGNED + choice("create this with b = a", "who", "who : Party"))),
+        module(
+            template(
+                SIGNED + choice("create U with p = who; a", "who", "who : Party", "nonconsuming choice")
+            ),
+            template("    signatory a, p\n", "a, p : Party", "U"),
+        ),
+    ),
+    (
+        "owner-only-observes",
+        module(template("    signatory issuer\n    observer owner\n    ensure amount > 0.0\n", VALUE)),
+        module(template(BOTH, VALUE)),
+    ),
+    (
+        "proposal-without-reject",
+        module(template(SIGNED + choice("pure ()", name="T_Accept"))),
+        module(
+            template(SIGNED + choice("pure ()", name="T_Accept") + choice("pure ()", "a", name="T_Withdraw"))
+        ),
+    ),
+    (
+        "value-destroyed-by-other",
+        module(template(BOTH + choice("pure ()", "issuer", name="Settle"), VALUE)),
+        module(template(BOTH + choice("pure ()", "issuer, owner", name="Settle"), VALUE)),
+    ),
+    (
+        "operator-moves-assets",
+        module(
+            template(
+                "    signatory bank\n    ensure amount > 0.0\n"
+                + choice("create this with owner = to", "bank", "to : Party"),
+                "bank, owner : Party; amount : Decimal",
+            )
+        ),
+        module(
+            template(
+                "    signatory bank, owner\n    ensure amount > 0.0\n"
+                + choice("create this with owner = to", "owner, to", "to : Party"),
+                "bank, owner : Party; amount : Decimal",
+            )
+        ),
+    ),
+    (
+        "observers-from-argument",
+        module(
+            template(
+                "    signatory a, b\n    observer xs\n"
+                + choice("create this with xs = x :: xs", "a", "x : Party"),
+                "a, b : Party; xs : [Party]",
+            )
+        ),
+        module(
+            template(
+                "    signatory a, b\n    observer xs\n"
+                + choice("create this with xs = x :: xs", "a, b", "x : Party"),
+                "a, b : Party; xs : [Party]",
+            )
+        ),
+    ),
+    (
+        "possibly-no-signatory",
+        module(template("    signatory xs\n", "xs : [Party]")),
+        module(template("    signatory xs\n    ensure not (null xs)\n", "xs : [Party]")),
+    ),
+    (
+        "nonconsuming-double-use",
+        module(template(SIGNED + choice("create this with b = a", head="nonconsuming choice"))),
+        module(
+            template(SIGNED + choice("archive self\ncreate this with b = a", "a", head="nonconsuming choice"))
+        ),
+    ),
+    (
+        "self-after-consumption",
+        module(template(SIGNED + choice("x <- fetch self\npure ()"))),
+        module(template(SIGNED + choice("x <- fetch self\npure ()", head="postconsuming choice"))),
+    ),
+    (
+        "contract-not-compared",
+        module(
+            template(SIGNED + choice("u <- fetch cid\ncreate V with a; n = u.n", "b", "cid : ContractId U")),
+            template("    signatory p\n", "p : Party; n : Int", "U"),
+            template("    signatory a\n", "a : Party; n : Int", "V"),
+        ),
+        module(
+            template(
+                SIGNED
+                + choice(
+                    "u <- fetch cid\nassert (u.p == a)\ncreate V with a; n = u.n", "b", "cid : ContractId U"
+                )
+            ),
+            template("    signatory p\n", "p : Party; n : Int", "U"),
+            template("    signatory a\n", "a : Party; n : Int", "V"),
+        ),
+    ),
+    (
+        "amount-without-ensure",
+        module(template("    signatory a\n    ensure a /= b\n", "a, b : Party; quantity : Int")),
+        module(template("    signatory a\n    ensure this.quantity > 0\n", "a, b : Party; quantity : Int")),
+    ),
+    (
+        "division-unguarded",
+        module(template(SIGNED + choice("pure (1 `div` n)", given="n : Int", to="Int"))),
+        module(template(SIGNED + choice("assert (n > 0)\npure (1 `div` n)", given="n : Int", to="Int"))),
+    ),
+    (
+        "partial-function",
+        module(template(SIGNED + choice("[x, y] <- mapA pure xs\npure ()", given="xs : [Int]"))),
+        module(
+            template(
+                SIGNED
+                + choice("case xs of\n  [] -> pure 0\n  _ -> pure (head xs)", given="xs : [Int]", to="Int")
+            )
+        ),
+    ),
+    (
+        "constant-assertion",
+        module(template(SIGNED + choice("assert (a == a)"))),
+        module(template(SIGNED + choice("assert (a == b)"))),
+    ),
+    (
+        "commented-out-guard",
+        module(template(SIGNED + choice('-- assertMsg "x" (a == b)\npure ()'))),
+        module(template(SIGNED + choice("-- assert that this must hold before\npure ()"))),
+    ),
+    (
+        "unbounded-growth",
+        module(
+            template(
+                "    signatory a\n" + choice("create this with xs = xs <> [n]", "a", "n : Int"),
+                "a : Party; xs : [Int]",
+            )
+        ),
+        module(
+            template(
+                "    signatory a\n"
+                + choice("assert (length xs < 9)\ncreate this with xs = xs <> [n]", "a", "n : Int"),
+                "a : Party; xs : [Int]",
+            )
+        ),
+    ),
+    (
+        "deadline-wrong-way",
+        module(
+            template(
+                "    signatory a\n    observer b\n"
+                + choice("now <- getTime\nassert (now > expiry)", name="Accept"),
+                "a, b : Party; expiry : Time",
+            )
+        ),
+        module(
+            template(
+                "    signatory a\n    observer b\n"
+                + choice("now <- getTime\nassert (now <= expiry)", name="Accept"),
+                "a, b : Party; expiry : Time",
+            )
+        ),
+    ),
+    (
+        "keys-of-another-version",
+        "module M where\nimport DA.Fail\n\n"
+        + template("    signatory a\n    key a : Party\n    maintainer key\n"),
+        module(template("    signatory a\n    key a : Party\n    maintainer key\n")),
+    ),
+    (
+        "parameter-repeats-field",
+        module(template(SIGNED + choice("pure ()", given="a : Int"))),
+        module(template(SIGNED + choice("pure ()", given="c : Int"))),
+    ),
+]
+
+
+@pytest.mark.parametrize(("rule", "wrong", "right"), CASES, ids=[case[0] for case in CASES])
+def test_rule(rule: str, wrong: str, right: str) -> None:
+    assert daml.read(wrong).problems == daml.read(right).problems == ()
+    assert rule in rules(wrong)
+    assert rule not in rules(right)
+
+
+@pytest.mark.parametrize("rule", EXPLAINED, ids=lambda rule: str(rule.id))
+def test_a_finding_says_where_why_and_what_to_do(rule: Rule) -> None:
+    found = [finding for finding in findings(rule.wrong) if finding.rule == rule.id]
+    assert found
+    lines = rule.wrong.split("\n")
+    for finding in found:
+        assert 1 <= finding.line <= len(lines)
+        assert 1 <= finding.column <= len(lines[finding.line - 1]) + 1
+        assert finding.message and finding.fix and not finding.fix.endswith(".")
+
+
+@pytest.mark.parametrize("rule", EXPLAINED, ids=lambda rule: str(rule.id))
+def test_right_code_has_nothing_wrong_for_sure(rule: Rule) -> None:
+    assert [finding for finding in findings(rule.right) if finding.certainty != "advice"] == []
+
+
+# how grave and how sure -------------------------------------------------------------------------
+
+
+def test_what_hangs_on_other_contracts_is_milder_and_names_its_condition() -> None:
+    text = module(
+        template(SIGNED + choice("exercise cid Take", "b", "cid : ContractId U")),
+        template("    signatory p\n" + choice("pure ()", "p", name="Take"), "p : Party", "U"),
+    )
+    (finding,) = [one for one in findings(text) if one.rule == "exercise-missing-authority"]
+    assert (finding.severity, finding.certainty) == ("medium", "conditional")
+    assert "fails unless p of cid is among a and b" in finding.message
+    answer = validate(text)
+    assert answer.verdict == "unknown"
+    assert "fails unless p of cid is among a and b" in answer.summary
+
+
+def test_an_unguarded_actor_is_grave_when_the_value_of_another_is_at_stake() -> None:
+    taken = choice("create this with owner = issuer", "who", "who : Party")
+    (finding,) = [
+        one
+        for one in findings(module(template(BOTH + taken, VALUE)))
+        if one.rule == "unguarded-parameter-controller"
+    ]
+    assert (finding.severity, finding.certainty) == ("critical", "conditional")
+    assert "owner" in finding.message
+    assert finding.paste == 'assertMsg "who may act" (who `elem` [owner])'
+
+
+def test_a_mentioned_disclosure_makes_an_unseen_controller_milder() -> None:
+    text = module(template("    signatory a\n" + choice("pure ()")))
+    assert [one.severity for one in findings(text)] == ["high"]
+    assert [one.severity for one in findings("-- used by disclosure\n" + text)] == ["medium"]
+
+
+def test_a_transfer_comes_with_the_offer_to_paste() -> None:
+    text = module(
+        template(
+            BOTH + choice("create this with owner = to", "owner", "to : Party", to="ContractId Iou"),
+            VALUE,
+            "Iou",
+        )
+    )
+    (finding,) = [one for one in findings(text) if one.rule == "transfer-without-consent"]
+    offer = text.replace("create this with owner = to", "create IouTransferOffer with iou = this; to")
+    offer = offer.replace("ContractId Iou\n", "ContractId IouTransferOffer\n")
+    better = offer + "\n" + finding.paste
+    assert daml.read(better).problems == ()
+    assert rules(better) == set()
+    assert all(action.verdict.status == "proved" for action in daml.judged(better).analysis.actions())
+
+
+def test_a_helper_of_another_module_is_told_at_its_call() -> None:
+    lib = daml.read(
+        "module Lib where\n\n"
+        + template("    signatory p\n", "p : Party", "U")
+        + "\n\nmake : Party -> Update (ContractId U)\nmake p = create U with p\n"
+    )
+    own = daml.read("module M where\n\nimport Lib\n\n" + template(SIGNED + choice("make b", "a")))
+    found = daml.findings(own, daml.analyse(own, [lib]))
+    (finding,) = [one for one in found if one.rule == "create-missing-authority"]
+    assert own.text.split("\n")[finding.line - 1].strip() == "make b"
+
+
+def test_tests_are_looked_at() -> None:
+    script = (
+        "import Daml.Script\n\n"
+        + template(BOTH + choice("pure ()", "owner", name="Cash"), VALUE)
+        + "\nplay = script do\n  x <- allocateParty \"x\"\n  y <- allocateParty \"y\"\n"
+        "  c <- submitMulti [x, y] [] do createCmd T with issuer = x; owner = y; amount = 1.0\n"
+        "  submitMulti [x, y] [] do exerciseCmd c Cash\n"
+    )  # fmt: skip
+    assert {"tests-act-as-everybody", "no-negative-test"} <= rules(script)
+    assert rules(script + "  submitMustFail x do exerciseCmd c Cash\n").isdisjoint(
+        {"tests-act-as-everybody", "no-negative-test"}
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        (module(template("    signatory a\n    agreement \"x\"\n")), "1.x or 2.x"),
+        (module(template("    signatory a\n    controller b can\n      Go : ()\n        do pure ()\n")), "1.x or early 2.x"),
+        (module(template("    signatory a\n    key a : Party\n    maintainer key\n")), "2.x, or 3.5 and later"),
+        ("module M where\nimport DA.Fail\n\n" + template("    signatory a\n"), "3.3 or later"),
+        (module(template(SIGNED + choice("_ <- lookupNByKey @T 2 a\npure ()"))), "3.5 or later"),
+    ],
+)  # fmt: skip
+def test_the_era_of_code_is_told(text: str, name: str) -> None:
+    found = daml.era(daml.read(text))
+    assert found is not None and found.name == name
+    assert (validate(text).era or "").startswith(name)
+
+
+def test_code_of_any_era_has_none() -> None:
+    text = module("-- lookupNByKey, scenario\n", template("    signatory a\n"))
+    assert daml.era(daml.read(text)) is None
+
+
+# the tool ---------------------------------------------------------------------------------------
+
+
+def test_an_answer_has_a_verdict_for_each_action() -> None:
+    text = module(
+        template(SIGNED + choice("create this with b = a\ncreate Other with a\nexercise cid Take", "b", "cid : ContractId U")),
+        template("    signatory p\n" + choice("pure ()", "p", name="Take"), "p : Party", "U"),
+    )  # fmt: skip
+    answer = validate(text)
+    actions = answer.templates[0].choices[0].actions
+    assert [(one.action, one.status) for one in actions] == [
+        ("create", "proved"),
+        ("create", "unknown"),
+        ("exercise", "fails_unless"),
+    ]
+    assert actions[2].condition == "p of cid is among a and b" and not actions[2].certain
+    told = render(answer)
+    assert "1 of 3 ledger actions proved" in told and "Other is not in this text" in told
+
+
+def test_what_is_outside_of_templates_is_listed() -> None:
+    text = module(
+        template("    signatory a\n", "a : Party"),
+        "make : Party -> Update (ContractId T)\nmake p = create T with a = p\n",
+    )
+    (part,) = validate(text).parts
+    assert (part.kind, part.name, [action.action for action in part.actions]) == (
+        "helper",
+        "make",
+        ["create"],
+    )
+
+
+def test_a_choice_out_of_a_controller_group_is_not_called_wrong() -> None:
+    answer = validate("      nonconsuming Peek : Int\n        with n : Int\n        do return n\n")
+    assert answer.verdict == "unknown"
+    assert any("who controls Peek stands outside" in limit for limit in answer.limits)
+    assert validate("choice Peek : Int\n  do return 1\n").findings[0].rule == "no-controller"
+
+
+def test_the_same_code_is_judged_once() -> None:
+    text = module(template("    signatory a\n"))
+    assert daml.judged(text) is daml.judged(text)
+    large = text + "-- " + "x" * 150_000
+    assert daml.judged(large) is not daml.judged(large)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "module M where\n"
+        + template(SIGNED + "".join(choice("pure ()", name=f"Accept{n}") for n in range(5000))),
+        "module M where\n" + "".join(template("    signatory a, b\n", name=f"T{n}") for n in range(7000)),
+        "module M where\n" + template(SIGNED + choice("-- assert (a == b)\n" * 20000 + "pure ()")),
+        "}{ ( do ) where = ,, " * 24000,
+        "template T\n  with\n    a : Party\n  where\n    signatory " + "(" * 200_000,
+    ],
+    ids=["choices", "templates", "comments", "garbage", "nesting"],
+)
+def test_hostile_input_gets_an_answer(text: str) -> None:
+    answer = validate(text[:MAX_CODE_CHARS], "Only a can go.")
+    assert len(answer.findings) <= 200 and len(render(answer)) < 50_000
+    assert answer.verdict != "valid"
