@@ -34,6 +34,7 @@ def parts() -> list[Part]:
     return [
         Part("check", "lint", ("make", "--no-print-directory", "lint")),
         Part("check", "unit tests", ("make", "--no-print-directory", "unit")),
+        Part("check", "services", ("pytest", "tests/services")),
         Part("check", "DAML engine", ("pytest", "tests/daml")),
         Part("conformance", "conformance", ("pytest", "tests/conformance")),
         *(Part("molecule", f"role {role}", ("molecule", "test"), ROOT / "roles" / role) for role in roles),

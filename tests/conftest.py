@@ -1,4 +1,4 @@
-"""Fixtures shared by all unit tests."""
+"""Fixtures of all tests that need a server."""
 
 from __future__ import annotations
 
