@@ -136,17 +136,33 @@ def report_targets(
 
 
 def _balancer_url(variables: Mapping[str, Any], port: Any) -> str:
-    """The endpoint of a balancer, on the address by which its host is known to the inventory."""
+    """The endpoint of a balancer."""
+    return f"http://{_host(variables)}:{port}/mcp"
+
+
+def _hub_url(variables: Mapping[str, Any], port: Any) -> str:
+    """The page of a hub, on loopback unless it is bound elsewhere."""
+    bind = str(variables.get("dcap_hub_bind") or "127.0.0.1")
+    host = bind if bind.startswith("127.") or bind == "::1" else _host(variables)
+    return f"http://{f'[{host}]' if host == '::1' else host}:{port}/"
+
+
+def _host(variables: Mapping[str, Any]) -> str:
+    """The address by which a host is known to the inventory, as it stands in URLs."""
     local = "127.0.0.1" if variables.get("ansible_connection") == "local" else None
     known = (variables.get("mcp_server_address"), local, variables.get("ansible_host"))
     address = str(next(filter(None, known), variables.get("inventory_hostname")))
-    return f"http://{f'[{address}]' if ':' in address else address}:{port}/mcp"
+    return f"[{address}]" if ":" in address else address
 
 
 def report_service_table(
-    hosts: Sequence[str], hostvars: Mapping[str, Any], groups: Mapping[str, Sequence[str]], balancer_port: Any
+    hosts: Sequence[str],
+    hostvars: Mapping[str, Any],
+    groups: Mapping[str, Sequence[str]],
+    balancer_port: Any,
+    hub_port: Any,
 ) -> list[dict[str, Any]]:
-    """One row per balancer and per tester, from what systemd says on its host."""
+    """One row per balancer, tester and hub, from what systemd says on its host."""
     rows = []
     for host in hosts:
         variables = hostvars[host]
@@ -157,6 +173,7 @@ def report_service_table(
         parts = (
             ("load_balancers", "haproxy.service", _balancer_url(variables, balancer_port)),
             ("testers", "canton-mcp-tester.service", None),
+            ("monitors", "dcap-hub.service", _hub_url(variables, hub_port)),
         )
         rows += [
             _service_row(host, units.get(name, {"Id": name}), url)

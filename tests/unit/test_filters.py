@@ -739,17 +739,40 @@ ActiveState=failed
 SubState=failed
 ActiveEnterTimestamp=
 MemoryCurrent=18446744073709551615
+
+Id=dcap-hub.service
+ActiveState=active
+SubState=running
+ActiveEnterTimestamp=Mon 2026-11-23 08:14:47 UTC
+MemoryCurrent=[not set]
 """
+
+
+@pytest.mark.parametrize(
+    ("bind", "url"),
+    [
+        (None, "http://127.0.0.1:10191/"),
+        ("::1", "http://[::1]:10191/"),
+        ("0.0.0.0", "http://192.0.2.31:10191/"),
+        ("192.0.2.31", "http://192.0.2.31:10191/"),
+    ],
+)
+def test_the_page_of_a_hub_is_where_it_is_bound(bind: str | None, url: str) -> None:
+    variables = {"inventory_hostname": "m", "ansible_host": "192.0.2.31", "dcap_hub_bind": bind}
+    (hub,) = report.report_service_table(["m"], {"m": variables}, {"monitors": ["m"]}, 7280, 10191)
+    assert hub["url"] == url
 
 
 def test_services_are_shown_where_they_belong() -> None:
     said = {"inventory_hostname": "m", "ansible_host": "192.0.2.31", "canton_services": {"stdout": SYSTEMCTL}}
-    groups = {"load_balancers": ["m"], "testers": ["m", "t"]}
-    balancer, tester, silent = report.report_service_table(["m", "t"], {"m": said, "t": {}}, groups, 7280)
+    groups = {"load_balancers": ["m"], "testers": ["m", "t"], "monitors": ["m"]}
+    hosts = {"m": said, "t": {}}
+    balancer, tester, hub, silent = report.report_service_table(["m", "t"], hosts, groups, 7280, 10191)
     assert balancer == {
         "server": "haproxy", "host": "m", "url": "http://192.0.2.31:7280/mcp", "unit": "active (running)",
         "health": "running", "since": "2026-11-23 08:14:47", "memory": None,
     }  # fmt: skip
     assert (tester["server"], tester["url"], tester["unit"]) == ("canton-mcp-tester", None, "failed (failed)")
     assert (tester["health"], tester["since"], tester["memory"]) == ("DOWN", None, None)
+    assert (hub["server"], hub["health"], hub["url"]) == ("dcap-hub", "running", "http://127.0.0.1:10191/")
     assert (silent["host"], silent["unit"], silent["health"]) == ("t", "unknown", "DOWN")

@@ -47,6 +47,7 @@ _OWN_TASKS = 16  # what a server needs beside the threads that serve
 _SECRET = re.compile(r"[!-~](?:[ -~]{30,}[!-~])")
 _MIN_SECRET = 32
 _MAX_PORT = 65535
+_MAX_DISCOVER_SEC = 86400
 _MAX_ID = 2**31 - 2
 # systemd drops a variable whose value holds one of these, and says so in its log alone.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
@@ -175,6 +176,11 @@ def mcp_server_settings_problems(variables: Mapping[str, Any]) -> list[str]:
     problems = _target_problems(
         variables.get("mcp_server_dcap_target", ""), variables.get("mcp_server_dcap_port", 10191)
     )
+    interval = variables.get("mcp_server_dcap_discover_interval", 60)
+    if not str(interval).isdecimal() or not 1 <= int(interval) <= _MAX_DISCOVER_SEC:
+        problems.append(
+            f"mcp_server_dcap_discover_interval: {interval!r} is not a number of seconds; use one from 1 to {_MAX_DISCOVER_SEC}"
+        )
     bind = variables.get("mcp_server_bind", "0.0.0.0")
     if not _is_address(bind):
         problems.append(
