@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 NO_ANSWER = "no answer"
 _AB_FIELDS = {
@@ -133,6 +134,34 @@ def report_targets(
     return targets + [
         {"name": f"balancer {host}", "url": _balancer_url(hostvars[host], port)} for host in balancers
     ]
+
+
+def report_scraped_servers(fleet: Sequence[Any]) -> list[dict[str, str]]:
+    """Where the metrics of every server are, as the role ``monitoring`` wants it."""
+    return [
+        {
+            "sid": server["dcap_server_id"],
+            "host": server["host"],
+            "target": urlsplit(server["url"]).netloc,
+        }
+        for server in fleet
+        if isinstance(server, Mapping)
+    ]
+
+
+def report_scraped_balancers(hosts: Sequence[str], hostvars: Mapping[str, Any], here: str) -> list[str]:
+    """Where the metrics of every balancer are, seen from the machine ``here``; loopback is seen by itself alone."""
+    targets = []
+    for host in hosts:
+        variables = hostvars[host]
+        bind = str(variables.get("haproxy_stats_address") or "127.0.0.1")
+        local = bind.startswith("127.") or bind == "::1"
+        if local and host != here:
+            continue
+        address = bind if local else _host(variables)
+        shown = f"[{address}]" if address == "::1" else address
+        targets.append(f"{shown}:{variables.get('haproxy_stats_port', 8404)}")
+    return targets
 
 
 def _balancer_url(variables: Mapping[str, Any], port: Any) -> str:

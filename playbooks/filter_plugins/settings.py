@@ -18,6 +18,7 @@ PLAYBOOKS = (
     "mcp_server_address",
     "mcp_balancer_port",
     "mcp_balancer_read_only_tools",
+    "monitoring_enabled",
     "canton_release_id",
     "canton_release_command",
 )

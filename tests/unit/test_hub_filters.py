@@ -6,6 +6,7 @@ from typing import Any
 
 import dcap_hub as hub
 import pytest
+import report
 
 SERVER = {
     "sid": "canton-mcp-1",
@@ -98,3 +99,33 @@ def test_the_fleet_is_what_the_hub_expects_and_trusts() -> None:
     assert hub.dcap_hub_servers(fleet, hostvars)[0] == SERVER | {"discover_interval_sec": 20}
     assert hub.dcap_hub_servers(fleet, {"mcp-a": {}})[0]["discover_interval_sec"] == 60
     assert hub.dcap_hub_networks(fleet, ["198.51.100.0/24"]) == ["192.0.2.11", "198.51.100.0/24"]
+
+
+@pytest.mark.parametrize(
+    ("bind", "target"),
+    [
+        ("0.0.0.0", "127.0.0.1:10191"), ("127.0.0.1", "127.0.0.1:10191"), ("192.0.2.31", "192.0.2.31:10191"),
+        ("::", "[::1]:10191"), ("2001:db8::1", "[2001:db8::1]:10191"),
+    ],
+)  # fmt: skip
+def test_programs_beside_the_hub_know_its_address(bind: str, target: str) -> None:
+    assert hub.dcap_hub_target(bind, 10191) == target
+
+
+def test_prometheus_reads_every_server_and_the_balancers_that_it_can_reach() -> None:
+    fleet = [SERVER | {"dcap_server_id": "canton-mcp-1"}]
+    assert report.report_scraped_servers(fleet) == [
+        {"sid": "canton-mcp-1", "host": "mcp-a", "target": "192.0.2.11:7284"}
+    ]
+    hostvars = {
+        "m": {"ansible_host": "192.0.2.31"},
+        "lb-1": {"ansible_host": "192.0.2.21"},
+        "lb-2": {
+            "ansible_host": "192.0.2.22",
+            "haproxy_stats_address": "0.0.0.0",
+            "haproxy_stats_port": 8405,
+        },
+    }
+    assert report.report_scraped_balancers(["m", "lb-1", "lb-2"], hostvars, "m") == [
+        "127.0.0.1:8404", "192.0.2.22:8405",
+    ]  # fmt: skip

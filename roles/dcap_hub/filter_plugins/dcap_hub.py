@@ -73,6 +73,14 @@ def dcap_hub_guarded(bind: Any, token: Any) -> bool:
     return bool(token) or address is None or not address.is_loopback
 
 
+def dcap_hub_target(bind: Any, port: Any) -> str:
+    """How programs on the hub's own machine reach its page, as ADDRESS:PORT."""
+    address = _address(bind)
+    if address is None or address.is_unspecified:
+        address = ipaddress.ip_address("127.0.0.1" if address is None or address.version == 4 else "::1")
+    return f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"
+
+
 def _address(value: Any) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         return ipaddress.ip_address(str(value))
