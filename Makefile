@@ -8,7 +8,7 @@ LABCTL := $(PYTHON) tests/lab/lab.py
 PLAY := $(BIN)/ansible-playbook -i $(INVENTORY)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help up down status test check unit lint conformance molecule e2e bench docs lock deps testdeps
+.PHONY: help up down status test check unit lint conformance page molecule e2e bench docs lock deps testdeps browser
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -40,11 +40,14 @@ lint: $(VENV)/.ready
 unit: $(VENV)/.ready
 	@$(BIN)/pytest tests/unit
 
-test: testdeps $(VENV)/.ready tests/node_modules/.ready ## everything that proves it: check, conformance, molecule for every role, a fleet end to end
+test: testdeps browser $(VENV)/.ready tests/node_modules/.ready ## everything that proves it: check, conformance, molecule for every role, a fleet end to end
 	@$(BIN)/python tests/run.py
 
 conformance: testdeps $(VENV)/.ready tests/node_modules/.ready ## the official suites of MCP, on one server and on a balanced fleet
 	@$(BIN)/pytest tests/conformance
+
+page: testdeps browser $(VENV)/.ready tests/node_modules/.ready ## the hub's page in a real browser
+	@$(BIN)/pytest tests/page
 
 molecule: testdeps $(VENV)/.ready ## every role in containers, and all of them as a fleet
 	@$(BIN)/python tests/run.py molecule
@@ -66,9 +69,12 @@ lock: $(VENV)/.ready ## renew requirements.txt, app/requirements.lock and tests/
 deps:
 	@$(LABCTL) deps
 
-# The unit tests let HAProxy itself judge its configuration.
+# The unit tests let HAProxy and Prometheus themselves judge their configuration.
 testdeps:
-	@$(LABCTL) deps haproxy
+	@$(LABCTL) deps haproxy prometheus
+
+browser:
+	@$(LABCTL) deps chromium
 
 $(VENV)/.ready: requirements.txt app/pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version.split()[0]; sys.exit(0 if sys.version_info >= (3, 11) else f"Python {v} is too old; set PYTHON to 3.11 or later, as in: make PYTHON=python3.12")'

@@ -1,6 +1,6 @@
 """Runs the parts of the proof one after the other, shows progress, and ends with a summary.
 
-Usage: run.py [check|conformance|molecule|e2e ...]; all of them by default. The log of every part is kept in .lab/logs.
+Usage: run.py [check|page|conformance|molecule|e2e ...]; all of them by default. The log of every part is kept in .lab/logs.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ def parts() -> list[Part]:
         Part("check", "unit tests", ("make", "--no-print-directory", "unit")),
         Part("check", "services", ("pytest", "tests/services")),
         Part("check", "DAML engine", ("pytest", "tests/daml")),
+        Part("check", "hub", ("pytest", "tests/hub")),
+        Part("page", "page in a browser", ("pytest", "tests/page")),
         Part("conformance", "conformance", ("pytest", "tests/conformance")),
         *(Part("molecule", f"role {role}", ("molecule", "test"), ROOT / "roles" / role) for role in roles),
         Part("molecule", "fleet", ("molecule", "test", "-s", "fleet"), ROOT / "tests"),

@@ -26,8 +26,11 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
         (inventory / "group_vars" / "all.yml").write_text(
             json.dumps(
                 {
-                    "mcp_server_dcap_target": gateway,
-                    "mcp_server_dcap_port": dcap.port,
+                    "mcp_server_dcap_target": node.address,
+                    "mcp_server_dcap_discover_interval": 20,
+                    "dcap_hub_bind": "0.0.0.0",
+                    # What the hub passes on is what came, byte by byte.
+                    "dcap_hub_upstreams": [f"{gateway}:{dcap.port}"],
                     "mcp_tester_min_interval": 0.2,
                     "mcp_tester_max_interval": 0.4,
                 }

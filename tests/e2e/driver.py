@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import re
@@ -25,6 +27,7 @@ BIN = Path(sys.executable).parent
 MODERN = "2026-07-28"
 PORTS = (7284, 7285, 7286)
 BALANCER = 7280
+HUB = 10191
 GOOD = {
     "businessIntent": "An issuer gives an IOU to an owner",
     "damlCode": "module Iou where\n\ntemplate Iou\n  with\n    issuer : Party\n    owner : Party\n"
@@ -115,10 +118,11 @@ def call(url: str, tool: str, arguments: dict[str, Any], **kwargs: Any) -> reque
 
 
 class Listener:
-    """Receives DCAP datagrams on the lab's network until it is closed."""
+    """Receives DCAP datagrams on the lab's network until it is closed; `messages` are those about calls."""
 
     def __init__(self, address: str) -> None:
         self.messages: list[dict[str, Any]] = []
+        self.others: list[dict[str, Any]] = []
         self.largest = 0
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind((address, 0))
@@ -135,7 +139,8 @@ class Listener:
             except TimeoutError:
                 continue
             self.largest = max(self.largest, len(datagram))
-            self.messages.append(json.loads(datagram))
+            message = json.loads(datagram)
+            (self.messages if message["t"] == "perf_update" else self.others).append(message)
 
     def close(self) -> None:
         self._open = False
@@ -224,6 +229,33 @@ class Fleet:
         units = [f"canton-mcp@{port}.service" for port in PORTS]
         values = self.node.run("systemctl", "show", "--property=MainPID", "--value", *units).split()
         return dict(zip(PORTS, values, strict=True))
+
+    def report(self, window: str = "1h") -> dict[str, Any]:
+        """What the hub's page would show."""
+        token = self.node.run("cat", "/etc/canton-mcp/hub.token").strip()
+        answer = requests.get(
+            self.url(HUB, "/api/report"),
+            params={"window": window},
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=5,
+        )
+        answer.raise_for_status()
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def balanced(self) -> dict[str, int]:
+        """How many requests HAProxy has sent to each server."""
+        page = self.node.run(
+            "python3",
+            "-c",
+            "import urllib.request; print(urllib.request.urlopen('http://127.0.0.1:8404/;csv').read().decode())",
+        )
+        rows = csv.DictReader(io.StringIO(page.lstrip("# ")))
+        return {
+            row["svname"]: int(row["stot"])
+            for row in rows
+            if row["pxname"] == "mcp_servers" and row["svname"].startswith("canton")
+        }
 
     def up(self) -> int:
         """How many servers the balancer has in rotation."""

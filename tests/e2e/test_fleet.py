@@ -357,7 +357,7 @@ def test_teardown_leaves_nothing(fleet: Fleet) -> None:
         "sh",
         "-c",
         "ls -d /opt/canton-mcp /etc/canton-mcp /etc/haproxy /usr/local/bin/canton-mcp /usr/local/sbin/haproxy*"
-        " /run/canton-mcp* /run/haproxy* /etc/systemd/system/*canton* 2>/dev/null;"
-        "getent passwd canton-mcp; systemctl list-units --all --plain --no-legend 'canton-mcp*' 'haproxy*'; true",
+        " /run/canton-mcp* /run/haproxy* /etc/systemd/system/*canton* /etc/systemd/system/*dcap* /var/lib/*/dcap-hub 2>/dev/null;"
+        "getent passwd canton-mcp; systemctl list-units --all --plain --no-legend 'canton-mcp*' 'haproxy*' 'dcap-hub*'; true",
     )
     assert left == ""
