@@ -25,6 +25,8 @@ CHANGES = {
     "dcap_port": {"DCAP_PORT": "10192"},
     "dcap_discover_interval_sec": {"DCAP_DISCOVER_INTERVAL_SEC": "60"},
     "dcap_default_caller": {"DCAP_DEFAULT_CALLER": "lab"},
+    "dcap_arguments": {"DCAP_ARGUMENTS": "none"},
+    "dcap_multicast_ttl": {"DCAP_MULTICAST_TTL": "2"},
     "hot_reload": {"CANTON_HOT_RELOAD": "true"},
     "drain_dir": {"CANTON_MCP_DRAIN_DIR": "/tmp/drain"},
     "rollout_file": {"CANTON_MCP_ROLLOUT_FILE": "/tmp/rollout"},
@@ -44,6 +46,8 @@ REFUSED = [
     ("CANTON_MCP_ALLOWED_HOSTS", "a/b", "nor a host name"),
     ("DCAP_DISCOVER_INTERVAL_SEC", "-1", "from 1 to 86400"),
     ("DCAP_ENABLED", "maybe", "true or false"),
+    ("DCAP_ARGUMENTS", "all", "types, truncate or none"),
+    ("DCAP_MULTICAST_TTL", "256", "from 0 to 255"),
     ("CANTON_HOT_RELOAD", "2", "true or false"),
     ("DCAP_MULTICAST_IP", "10.0.0.256", "192.0.2.10"),
     ("DCAP_MULTICAST_IP", "hub example", "192.0.2.10"),
@@ -129,7 +133,7 @@ def test_the_digest_is_the_same_everywhere_and_ignores_what_has_no_effect() -> N
         "PATH": "/bin",
         "MCP_SERVER_URLS": "http://a/mcp",
     }
-    assert Settings.from_env(spelled_out).digest == Settings.from_env({}).digest == "83c55d7438d5"
+    assert Settings.from_env(spelled_out).digest == Settings.from_env({}).digest == "b6cfa1c81a5e"
 
 
 def test_streams_leave_threads_for_calls() -> None:
@@ -162,9 +166,27 @@ def test_unusable_secrets_are_refused_without_being_told(tmp_path: Path, content
     assert SECRET not in str(refused.value) and "short\n" not in str(refused.value)
 
 
-def test_long_ids_work_with_a_warning() -> None:
-    settings = Settings.from_env({"DCAP_SERVER_ID": "c" * 33})
-    assert len(settings.warnings) == 1 and "33 characters" in settings.warnings[0]
+@pytest.mark.parametrize(("length", "warned"), [(7, True), (8, False), (12, False), (13, True), (64, True)])
+def test_ids_of_an_unusual_length_work_with_a_warning(length: int, warned: bool) -> None:
+    warnings = Settings.from_env({"DCAP_SERVER_ID": "c" * length}).warnings
+    assert len(warnings) == warned and all(f"{length} characters" in line for line in warnings)
+
+
+@pytest.mark.parametrize(
+    ("target", "url", "warned"),
+    [
+        ("192.0.2.10", "http://localhost:7284/mcp", True),
+        ("hub.example", "http://[::1]:7284/mcp", True),
+        ("127.0.0.1", "http://localhost:7284/mcp", False),
+        ("192.0.2.10", "http://192.0.2.1:7284/mcp", False),
+        ("", "http://localhost:7284/mcp", False),
+    ],
+)
+def test_an_address_that_leads_nowhere_is_not_announced_in_silence(
+    target: str, url: str, warned: bool
+) -> None:
+    warnings = Settings.from_env({"DCAP_MULTICAST_IP": target, "DCAP_SERVER_URL": url}).warnings
+    assert len(warnings) == warned and all(line.startswith(f"DCAP_SERVER_URL={url}: ") for line in warnings)
 
 
 @pytest.mark.parametrize(

@@ -497,16 +497,16 @@ class Gone:
         raise AssertionError("nobody is there")
 
 
-def test_a_cancelled_call_is_no_failure(
+def test_a_cancelled_call_is_told_as_one_that_did_not_succeed(
     runner: ToolRunner, hub: socket.socket, lines: Callable[[], list[str]]
 ) -> None:
     name = "validate_daml_business_logic"
     with pytest.raises(Cancelled):
         runner.call_tool(name, {"businessIntent": "x", "damlCode": SAFE}, Call({}, channel=Gone()))
     assert re.fullmatch(rf"Tool {name} cancelled after \d+ ms", lines()[-1])
-    assert runner.counts.total == 0
-    runner.call_tool("get_canonical_resource_overview", {}, Call({}))
-    assert json.loads(hub.recv(2048))["tool"] == "get_canonical_resource_overview"
+    assert (runner.counts.total, runner.counts.tool_errors) == (1, 1)
+    told = json.loads(hub.recv(2048))
+    assert (told["tool"], told["success"], told["ctx"]["error_code"]) == (name, False, "cancelled")
 
 
 class Nothing(BaseModel):
@@ -517,12 +517,27 @@ def needy(params: Nothing, client: Client) -> Nothing:
     raise MissingCapability(mcp_types.ClientCapabilities(roots=mcp_types.RootsCapability()))
 
 
-def test_a_missing_capability_is_no_failure(hub: socket.socket, lines: Callable[[], list[str]]) -> None:
-    tool = Tool("needy", "Needy", "Needs.", Nothing, Nothing, needy, str, ({},))
-    runner = ToolRunner([tool], Emitter("s", "127.0.0.1", hub.getsockname()[1]))
-    with pytest.raises(MissingCapability):
+def late(params: Nothing, client: Client) -> Nothing:
+    raise TimeoutError("of a secret")
+
+
+@pytest.mark.parametrize(
+    ("run", "raised", "code"),
+    [(needy, MissingCapability, "missing_capability"), (late, TimeoutError, "timeout")],
+)
+def test_calls_without_a_result_say_why(
+    hub: socket.socket, run: Any, raised: type[Exception], code: str
+) -> None:
+    tool = Tool("needy", "Needy", "Needs.", Nothing, Nothing, run, str, ({},))
+    emitter = Emitter("s", "127.0.0.1", hub.getsockname()[1])
+    emitter.start()
+    runner = ToolRunner([tool], emitter)
+    with pytest.raises(raised):
         runner.call_tool("needy", {}, Call({}))
-    assert (runner.counts.total, lines()) == (0, [])
+    told = json.loads(hub.recv(2048))
+    emitter.close(2)
+    assert (told["success"], told["ctx"]["error_code"], runner.counts.tool_errors) == (False, code, 1)
+    assert "secret" not in json.dumps(told)
 
 
 def test_waiting_for_answers_is_no_execution(runner: ToolRunner, hub: socket.socket) -> None:

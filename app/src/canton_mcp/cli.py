@@ -1,4 +1,4 @@
-"""The command line: ``canton-mcp serve | test | dcap listen | probe | lint``.
+"""The command line: ``canton-mcp serve | test | hub | dcap listen, stats, simulate | probe | lint``.
 
 Parts are imported inside the commands that need them, so that each starts quickly.
 """
@@ -127,6 +127,143 @@ def listen(bind: str, port: int, count: int | None, seconds: float | None, as_js
     from canton_mcp.dcap import listener
 
     sys.exit(listener.run(bind, port, count, seconds, as_json))
+
+
+@dcap.command()
+@click.option(
+    "--url",
+    default="http://127.0.0.1:10191",
+    show_default=True,
+    envvar="DCAP_HUB_URL",
+    help="The hub; #token=… at its end signs in.",
+)
+@click.option("--token-file", default="", envvar="DCAP_HUB_TOKEN_FILE", help="File with the hub's token.")
+@click.option("--window", type=click.Choice(["5m", "1h", "24h"]), default="5m", show_default=True)
+@click.option("--sid", "sids", multiple=True, help="Only this server; repeatable.")
+@click.option("--tool", "tools", multiple=True, help="Only this tool; repeatable.")
+@click.option("--watch", is_flag=True, help="Again every two seconds, until Ctrl-C.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON, one object a line.")
+def stats(
+    url: str,
+    token_file: str,
+    window: str,
+    sids: tuple[str, ...],
+    tools: tuple[str, ...],
+    watch: bool,
+    as_json: bool,
+) -> None:
+    """Show what the hub knows of the fleet: the page's tables, in a terminal.
+
+    \b
+    Examples:
+      canton-mcp dcap stats
+      canton-mcp dcap stats --window 1h --sid canton-mcp-2 --watch
+      canton-mcp dcap stats --json | jq .fleet
+    """
+    import json
+
+    from canton_mcp.hub import terminal
+
+    try:
+        hub_at = terminal.Hub(url, token_file)
+        if watch:
+            terminal.watch(lambda: hub_at.report(window, sids, tools), as_json, sys.stdout)
+        report = hub_at.report(window, sids, tools)
+        click.echo(json.dumps(report) if as_json else terminal.as_text(report))
+    except terminal.HubError as error:
+        _fail(f"Error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(0)
+
+
+@dcap.command()
+@click.option("--servers", type=click.IntRange(1, 1000), default=4, show_default=True, help="How many.")
+@click.option(
+    "--rate",
+    type=click.FloatRange(0.1, 50000),
+    default=10.0,
+    show_default=True,
+    help="Calls a second, of all.",
+)
+@click.option("--target", default="127.0.0.1:10191", show_default=True, help="HOST:PORT of the hub.")
+@click.option("--seed", type=int, help="Make it repeatable.")
+@click.option(
+    "--profile",
+    type=click.Choice(["mixed", "healthy", "slow", "failing", "silent", "lossy", "hostile"]),
+    default="mixed",
+    show_default=True,
+    help="mixed: one slow, one failing, one that falls silent; lossy and hostile: all of them.",
+)
+@click.option(
+    "--discover-interval",
+    type=click.FloatRange(1, 86400),
+    default=20.0,
+    show_default=True,
+    help="In seconds.",
+)
+@click.option("--silent-after", type=click.FloatRange(0), default=20.0, show_default=True, help="In seconds.")
+@click.option("--seconds", type=click.FloatRange(0), help="Stop after this time; without it, never.")
+@click.option(
+    "--allow-public", is_flag=True, help="Send to addresses that are neither loopback nor private, too."
+)
+def simulate(
+    servers: int,
+    rate: float,
+    target: str,
+    seed: int | None,
+    profile: str,
+    discover_interval: float,
+    silent_after: float,
+    seconds: float | None,
+    allow_public: bool,
+) -> None:
+    """Send what a fleet would send, to try a hub and its page without one.
+
+    Ctrl-C ends it with a summary. Exit status 1: hardly anything was delivered, 2: wrong usage.
+
+    \b
+    Examples:
+      canton-mcp dcap simulate
+      canton-mcp dcap simulate --servers 200 --rate 400 --seed 7
+    """
+    from canton_mcp.dcap import simulate as simulation
+
+    try:
+        chosen = simulation.read_target(target, allow_public)
+        made_up = simulation.fleet(servers, simulation.profile(profile), seed)
+        status = simulation.run(
+            made_up, chosen, rate=rate, interval=discover_interval, seconds=seconds, silent_after=silent_after
+        )
+    except simulation.TargetError as error:
+        _fail(f"Error: {error}", _USAGE_ERROR)
+    sys.exit(status)
+
+
+@main.command()
+@click.option("--check", is_flag=True, help="Read the settings without listening; 0 if they fit.")
+def hub(check: bool) -> None:
+    """Run the DCAP hub: collect what servers send, and show it on a page.
+
+    The environment describes it (DCAP_HUB_*). Exit status: 2 wrong settings, 1 an address is taken.
+
+    \b
+    Example:
+      DCAP_HUB_PORT=10191 DCAP_HUB_STATE_DIR=/var/lib/dcap-hub canton-mcp hub
+    """
+    from canton_mcp.hub import run as running
+    from canton_mcp.hub.settings import HubSettings
+
+    try:
+        settings = HubSettings.from_env(os.environ)
+        if check:
+            running.check(settings)
+            click.echo(f"The settings fit; the hub would listen on {settings.bind} port {settings.port}.")
+        else:
+            running.run(settings)
+    except SettingsError as error:
+        _refuse_settings(error)
+    except running.StartError as error:
+        _fail(f"Error: {error}")
 
 
 @main.command()

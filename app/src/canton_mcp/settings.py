@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
+from canton_mcp.dcap.privacy import POLICIES, Policy
+
 __all__ = ["Settings", "SettingsError", "TesterSettings", "fleet_secrets", "release_id"]
 
 T = TypeVar("T")
@@ -26,7 +28,7 @@ _FALSE = frozenset({"false", "0", "no", "n", "off"})
 _SERVER_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _SERVER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _HOST_LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
-_LONG_SERVER_ID = 32
+_USUAL_SERVER_ID = (8, 12)
 _DEFAULT_PORT = 7284
 _SECRET_FILE = "fleet-secret"
 _MIN_SECRET = 32
@@ -90,6 +92,8 @@ class Settings:
     dcap_port: int
     dcap_discover_interval_sec: int
     dcap_default_caller: str
+    dcap_arguments: Policy
+    dcap_multicast_ttl: int
     hot_reload: bool
     drain_dir: str
     rollout_file: str
@@ -133,6 +137,8 @@ class Settings:
                 "DCAP_DISCOVER_INTERVAL_SEC", 300, _whole_number(1, 86400, 300)
             ),
             dcap_default_caller=read.get("DCAP_DEFAULT_CALLER", "", _display_name),
+            dcap_arguments=read.get("DCAP_ARGUMENTS", "types", _policy),
+            dcap_multicast_ttl=read.get("DCAP_MULTICAST_TTL", 1, _whole_number(0, 255, 1)),
             hot_reload=read.get("CANTON_HOT_RELOAD", False, _boolean),
             drain_dir=read.get("CANTON_MCP_DRAIN_DIR", "/run/canton-mcp", _path),
             rollout_file=read.get("CANTON_MCP_ROLLOUT_FILE", "/etc/canton-mcp/rollout", _path),
@@ -153,12 +159,20 @@ class Settings:
     @property
     def warnings(self) -> tuple[str, ...]:
         """Lines worth logging about values that work but are unwise."""
-        if len(self.server_id) > _LONG_SERVER_ID:
-            return (
-                f"DCAP_SERVER_ID={self.server_id}: {len(self.server_id)} characters travel in every DCAP "
-                "message; 8 to 12 are enough.",
+        length, (least, most) = len(self.server_id), _USUAL_SERVER_ID
+        unwise = []
+        if not least <= length <= most:
+            unwise.append(
+                f"DCAP_SERVER_ID={self.server_id}: has {length} characters. DCAP asks for {least} to {most}; hubs take "
+                "it all the same, and flag it."
             )
-        return ()
+        own = urlsplit(self.server_url).hostname
+        if self.dcap_enabled and self.dcap_host and _is_loopback(own) and not _is_loopback(self.dcap_host):
+            unwise.append(
+                f"DCAP_SERVER_URL={self.server_url}: is announced to {self.dcap_host}, and leads nowhere from there. "
+                "Set it to an address that callers reach."
+            )
+        return tuple(unwise)
 
     @property
     def listen_address(self) -> str:
@@ -324,6 +338,20 @@ def _host(raw: str) -> str:
     if numeric or len(raw) > 253 or not all(_HOST_LABEL.fullmatch(label) for label in labels):
         raise _Refused("is neither an IP address nor a host name. Use for example 192.0.2.10 or hub.example.")
     return raw
+
+
+def _policy(raw: str) -> Policy:
+    for policy in POLICIES:
+        if raw.lower() == policy:
+            return policy
+    raise _Refused("is no way to tell of arguments. Use types, truncate or none.")
+
+
+def _is_loopback(host: str | None) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host or "").is_loopback
+    except ValueError:
+        return False
 
 
 def _path(raw: str) -> str:

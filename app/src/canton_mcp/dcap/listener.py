@@ -10,32 +10,26 @@ import socket
 import struct
 import sys
 import time
-from collections import deque
-from collections.abc import Iterator
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TextIO
+from typing import Any, TextIO
 
-from canton_mcp.dcap.message import DEFAULT_PORT, HARD_LIMIT, MAX_EXEC_MS, clean_text
+from canton_mcp.dcap import composites
+from canton_mcp.dcap.message import DEFAULT_PORT, clean_text
+from canton_mcp.dcap.reading import Message, Rejected, error_pattern, read
 from canton_mcp.tables import aligned, percentile
 
-Reason = Literal[
-    "oversize", "not_utf8", "not_json", "not_object", "version", "type", "missing_field", "bad_field"
-]
+__all__ = ["Datagram", "listen", "run"]
 
 _RECEIVE_BUFFER = 4 * 1024 * 1024
 _POLL_SECONDS = 0.25
-_SID_MAX = 64
+_MAX_SENDERS = 1000
+"""Anybody can send under any name."""
+_MAX_BOOTS = 100
 _MAX_TIMES = 10_000
-"""Per server id; percentiles are of the latest ones."""
-_AGENT_TYPES = frozenset({"usage_receipt", "composite_capability", "composite_receipt"})
-
-
-@dataclass(frozen=True)
-class Rejected:
-    """Why a datagram is no DCAP message."""
-
-    reason: Reason
-    detail: str
+"""Per sender; percentiles are of the latest ones."""
+_OTHERS = "(others)"
 
 
 @dataclass(frozen=True)
@@ -45,27 +39,9 @@ class Datagram:
     at: float
     source: str
     size: int
-    content: dict[str, Any] | Rejected
-
-
-def parse(data: bytes) -> dict[str, Any] | Rejected:
-    """The message in a datagram, or why there is none; never raises.
-
-    Checks the envelope and, for a `perf_update`, its fields. Unknown types and extra fields pass.
-    """
-    if len(data) > HARD_LIMIT:
-        return Rejected("oversize", f"{len(data)} bytes, at most {HARD_LIMIT} are allowed")
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        return Rejected("not_utf8", f"byte {error.start} is not UTF-8")
-    try:
-        message = json.loads(text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        return Rejected("not_json", clean_text(str(error), 100))
-    if not isinstance(message, dict):
-        return Rejected("not_object", f"a JSON {type(message).__name__}, not an object")
-    return _check(message) or message
+    content: Message | Rejected
+    flags: tuple[str, ...] = ()
+    """What is odd about the message, see `reading.FLAGS` and `composites.COMPOSITE_FLAGS`."""
 
 
 def listen(
@@ -90,35 +66,67 @@ def listen(
                 data, source = sock.recvfrom(65535)
             except TimeoutError:
                 continue
-            yield Datagram(time.time(), f"{source[0]}:{source[1]}", len(data), parse(data))
+            yield _datagram(data, f"{source[0]}:{source[1]}")
 
 
 @dataclass
 class _Sender:
-    """What is known of one sid."""
+    """What is known of one server or agent."""
 
     messages: int = 0
     calls: int = 0
     failed: int = 0
+    tools: set[str] = field(default_factory=set)
+    flagged: int = 0
     times: deque[float] = field(default_factory=lambda: deque(maxlen=_MAX_TIMES))
     seen: dict[str, list[int]] = field(default_factory=dict)
 
-    def add(self, message: dict[str, Any]) -> None:
+    def add(self, message: Message) -> None:
+        """Count a message."""
         self.messages += 1
-        if message["t"] != "perf_update":
+        self.flagged += bool(message.flags)
+        if message.type == "semantic_discover" and len(self.tools) < _MAX_SENDERS:
+            self.tools.add(message.tool)
+        if message.type != "perf_update":
             return
         self.calls += 1
-        self.failed += not message["success"]
-        self.times.append(float(message["exec_ms"]))
-        ctx = message.get("ctx")
-        if isinstance(ctx, dict) and type(ctx.get("seq")) is int and isinstance(ctx.get("boot"), str):
-            low, high, count = self.seen.get(ctx["boot"], [ctx["seq"], ctx["seq"], 0])
-            self.seen[ctx["boot"]] = [min(low, ctx["seq"]), max(high, ctx["seq"]), count + 1]
+        self.failed += not message.fields["success"]
+        self.times.append(float(message.fields["exec_ms"]))
+        seq, boot = message.ctx.get("seq"), message.ctx.get("boot")
+        if seq is not None and boot is not None and (boot in self.seen or len(self.seen) < _MAX_BOOTS):
+            low, high, count = self.seen.get(boot, [seq, seq, 0])
+            self.seen[boot] = [min(low, seq), max(high, seq), count + 1]
 
     def lost(self) -> str:
+        """How many calls were not heard of, by their numbers."""
         if not self.seen:
             return "?"
         return str(sum(max(0, high - low + 1 - count) for low, high, count in self.seen.values()))
+
+
+@dataclass
+class _Tally:
+    """All that a summary tells."""
+
+    received: int = 0
+    senders: dict[str, _Sender] = field(default_factory=dict)
+    types: Counter[str] = field(default_factory=Counter)
+    flags: Counter[str] = field(default_factory=Counter)
+    rejected: Counter[str] = field(default_factory=Counter)
+
+    def add(self, datagram: Datagram) -> None:
+        """Count a datagram."""
+        self.received += 1
+        content = datagram.content
+        if isinstance(content, Rejected):
+            self.rejected[content.reason] += 1
+            return
+        name = clean_text(content.sender, 64) or "?"
+        if name not in self.senders and len(self.senders) >= _MAX_SENDERS:
+            name = _OTHERS
+        self.senders.setdefault(name, _Sender()).add(content)
+        self.types[content.type if content.known else "unknown type"] += 1
+        self.flags.update(datagram.flags)
 
 
 def run(
@@ -136,9 +144,7 @@ def run(
     """
     stream = out if out is not None else sys.stdout
     notes = sys.stderr if as_json else stream
-    senders: dict[str, _Sender] = {}
-    rejected: dict[str, int] = {}
-    received = 0
+    tally = _Tally()
 
     def announce(bound: int) -> None:
         print(
@@ -147,14 +153,9 @@ def run(
 
     try:
         for datagram in listen(bind, port, seconds=seconds, ready=announce):
-            received += 1
-            content = datagram.content
-            if isinstance(content, Rejected):
-                rejected[content.reason] = rejected.get(content.reason, 0) + 1
-            else:
-                senders.setdefault(_sender_id(content), _Sender()).add(content)
+            tally.add(datagram)
             print(_json_line(datagram) if as_json else _text_line(datagram), file=stream, flush=True)
-            if count is not None and received >= count:
+            if count is not None and tally.received >= count:
                 break
     except KeyboardInterrupt:
         pass
@@ -163,13 +164,13 @@ def run(
     except (OSError, OverflowError) as error:
         why = getattr(error, "strerror", None) or str(error)
         hint = (
-            "stop the other listener, or choose another --port"
+            "stop the other listener (a hub, perhaps), or choose another --port"
             if "in use" in why
             else "check --bind and --port"
         )
         print(f"canton-mcp dcap listen: cannot listen on {bind}:{port}: {why}; {hint}", file=sys.stderr)
         return 1
-    print(_summary(senders, rejected), file=notes, flush=True)
+    print(_summary(tally), file=notes, flush=True)
     return 0
 
 
@@ -199,58 +200,19 @@ def _open(bind: str, port: int) -> socket.socket:
     return sock
 
 
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _check(message: dict[str, Any]) -> Rejected | None:
-    if message.get("v") not in (2, 3) or isinstance(message.get("v"), bool):
-        return Rejected("version", f"v is {_show(message.get('v'))}, expected 2 or 3")
-    kind = message.get("t")
-    if not isinstance(kind, str) or not kind:
-        return Rejected("type", f"t is {_show(kind)}, expected a message type")
-    if not _is_number(message.get("ts")):
-        return _bad(message, "ts", "Unix time")
-    who = "agent_id" if kind in _AGENT_TYPES else "sid"
-    sid = message.get(who)
-    if not isinstance(sid, str) or not 1 <= len(sid) <= _SID_MAX:
-        return _bad(message, who, f"text of 1 to {_SID_MAX} characters")
-    return _check_perf_update(message) if kind == "perf_update" else None
-
-
-def _check_perf_update(message: dict[str, Any]) -> Rejected | None:
-    if not isinstance(message.get("tool"), str) or not message["tool"]:
-        return _bad(message, "tool", "a tool name")
-    if not _is_number(message.get("exec_ms")) or not 0 <= message["exec_ms"] <= MAX_EXEC_MS:
-        return _bad(message, "exec_ms", "milliseconds, 0 or more")
-    if not isinstance(message.get("success"), bool):
-        return _bad(message, "success", "true or false")
-    return None
-
-
-def _bad(message: dict[str, Any], name: str, expected: str) -> Rejected:
-    if name not in message:
-        return Rejected("missing_field", f"{name} is missing, expected {expected}")
-    return Rejected("bad_field", f"{name} is {_show(message[name])}, expected {expected}")
-
-
-def _is_number(value: Any) -> bool:
-    # Integers of any length are JSON; float() of a huge one overflows.
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    return math.isfinite(value) if isinstance(value, float) else abs(value) < 2**63
-
-
-def _show(value: Any) -> str:
-    return clean_text(repr(value)[:200], 40)
-
-
-def _sender_id(message: dict[str, Any]) -> str:
-    return clean_text(str(message.get("sid") or message.get("agent_id")), _SID_MAX) or "?"
-
-
 def _clock(at: float) -> str:
     return f"{time.strftime('%H:%M:%S', time.localtime(at))}.{int(at % 1 * 1000):03d}"
+
+
+def _datagram(data: bytes, source: str) -> Datagram:
+    """What came, read and judged as a hub does it."""
+    content = read(data)
+    if isinstance(content, Rejected):
+        return Datagram(time.time(), source, len(data), content)
+    verdict = composites.judge(content)
+    if verdict.problems:
+        return Datagram(time.time(), source, len(data), Rejected("composite", verdict.problems[0]))
+    return Datagram(time.time(), source, len(data), content, content.flags + verdict.flags)
 
 
 def _text_line(datagram: Datagram) -> str:
@@ -258,16 +220,57 @@ def _text_line(datagram: Datagram) -> str:
     head = f"{_clock(datagram.at)}  "
     if isinstance(content, Rejected):
         return f"{head}{datagram.source}  rejected ({content.reason}): {content.detail}"
-    head += f"{_sender_id(content):<14}  {clean_text(content['t'], 24)}"
-    if content["t"] != "perf_update":
-        return f"{head}  {clean_text(str(content.get('tool', '')), 64)}".rstrip()
-    ctx = content.get("ctx")
-    ctx = ctx if isinstance(ctx, dict) else {}
-    outcome = (
-        "ok" if content["success"] else f"FAILED {clean_text(str(ctx.get('error_code', '')), 48)}".rstrip()
-    )
-    caller = f"  caller={clean_text(str(ctx['caller']), 64)}" if ctx.get("caller") else ""
-    return f"{head}  {clean_text(content['tool'], 64):<31}  {content['exec_ms']:>8} ms  {outcome}{caller}"
+    flags = f"  ! {', '.join(datagram.flags)}" if datagram.flags else ""
+    name = clean_text(content.sender, 64) or "?"
+    return f"{head}{name:<14}  {clean_text(content.type, 24):<17}  {_said(content)}".rstrip() + flags
+
+
+def _said(message: Message) -> str:
+    """The content of a message in one line."""
+    fields, tool = message.fields, clean_text(message.tool, 64)
+    match message.type:
+        case "perf_update" | "usage_receipt":
+            of = f"  of {clean_text(fields['tool_sid'], 64)}" if "tool_sid" in fields else ""
+            caller = clean_text(message.ctx.get("caller", ""), 64)
+            return f"{tool:<31}{of}  {_outcome(message)}" + (f"  caller={caller}" if caller else "")
+        case "semantic_discover":
+            return f"{tool:<31}  {_offered(fields)}"
+        case "error_pattern":
+            pattern = error_pattern(message)
+            times = "" if pattern.frequency is None else f" x {pattern.frequency:g}"
+            texts = [clean_text(text, 128) for text in (pattern.trigger, pattern.mitigation)]
+            return (
+                f"{tool:<31}  {clean_text(pattern.error_type, 64)}{times}  {'; '.join(filter(None, texts))}"
+            )
+        case "composite_capability":
+            return f"{clean_text(fields['composite_id'], 64):<31}  {_chain(fields['chain'])}"
+        case "composite_receipt":
+            name = clean_text(fields["composite_id"], 64)
+            return f"{name:<31}  {_outcome(message)}  {_chain(fields['steps'])}"
+        case _:
+            return tool
+
+
+def _outcome(message: Message) -> str:
+    fields = message.fields
+    code = clean_text(message.ctx.get("error_code") or fields.get("error_observed", ""), 48)
+    outcome = "ok" if fields["success"] else f"FAILED {code}".rstrip()
+    currency = clean_text(fields.get("currency", ""), 12)
+    cost = f"  {fields['cost_paid']} {currency}".rstrip() if "cost_paid" in fields else ""
+    return f"{fields['exec_ms']:>8} ms  {outcome}{cost}"
+
+
+def _offered(fields: Mapping[str, Any]) -> str:
+    connector = fields.get("connector") or {}
+    where = connector.get("endpoint") or fields.get("connects_to") or "-"
+    claim = fields.get("proven_by", {})
+    uses = f"  {claim['uses']} uses" if "uses" in claim else ""
+    rate = f", {claim['success_rate']:.1%} ok" if "success_rate" in claim else ""
+    return f"{clean_text(str(where), 64)}{uses}{rate}  {clean_text(fields['does'], 128)}"
+
+
+def _chain(steps: list[dict[str, Any]]) -> str:
+    return " > ".join(f"{clean_text(step['tool'], 32)}@{clean_text(step['tool_sid'], 32)}" for step in steps)
 
 
 def _json_line(datagram: Datagram) -> str:
@@ -280,29 +283,31 @@ def _json_line(datagram: Datagram) -> str:
     if isinstance(content, Rejected):
         line |= {"rejected": content.reason, "detail": content.detail}
     else:
-        line["message"] = content
+        line |= {"flags": list(datagram.flags), "message": content.fields}
     # ASCII only: escaped control characters and surrogates cannot harm a terminal or a pipe.
     return json.dumps(line, ensure_ascii=True)
 
 
-def _summary(senders: dict[str, _Sender], rejected: dict[str, int]) -> str:
-    rows = [("SERVER ID", "MESSAGES", "CALLS", "FAILED", "LOST", "P50 MS", "P95 MS")]
-    for sid in sorted(senders):
-        sender = senders[sid]
+def _summary(tally: _Tally) -> str:
+    rows = [("SENDER", "MESSAGES", "TOOLS", "CALLS", "FAILED", "LOST", "P50 MS", "P95 MS", "FLAGGED")]
+    for name, sender in sorted(tally.senders.items()):
         rows.append(
             (
-                sid,
+                name,
                 str(sender.messages),
+                str(len(sender.tools)),
                 str(sender.calls),
                 str(sender.failed),
                 sender.lost(),
                 _milliseconds(percentile(sender.times, 50)),
                 _milliseconds(percentile(sender.times, 95)),
+                str(sender.flagged),
             )
         )
-    lines = [aligned(rows, right=range(1, len(rows[0]))) if senders else "No messages received"]
-    if rejected:
-        lines.append("rejected: " + ", ".join(f"{reason} {n}" for reason, n in sorted(rejected.items())))
+    lines = [aligned(rows, right=range(1, len(rows[0]))) if tally.senders else "No messages received"]
+    for title, counts in (("types", tally.types), ("flags", tally.flags), ("rejected", tally.rejected)):
+        if counts:
+            lines.append(f"{title}: " + ", ".join(f"{name} {n}" for name, n in sorted(counts.items())))
     return "\n".join(lines)
 
 

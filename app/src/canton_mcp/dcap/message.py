@@ -1,12 +1,13 @@
-"""The `perf_update` message (DCAP 2.4, 3.0): building, sanitising, fitting into a datagram."""
+"""The messages of a server (DCAP 2.4 to 3.1): building them, and fitting them into a datagram."""
 
 from __future__ import annotations
 
 import json
 import math
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
 
 DEFAULT_PORT = 10191
 SOFT_LIMIT = 1400
@@ -16,16 +17,35 @@ HARD_LIMIT = 1472
 MAX_EXEC_MS = 86_400_000.0
 """One day; hubs refuse longer times."""
 
-Vocabulary = Mapping[str, Mapping[str, frozenset[str]]]
-"""Tool name -> argument name -> the values of that argument that are no secret (its enumeration)."""
-
-_MAX_ARGS = 10
+_VERSION = 2
+"""On the wire; minor versions are not sent, and 3.x keeps the number."""
 _MAX_CALLER = 64
 _MAX_CODE = 48
 _MAX_COUNT = 2**53 - 1
-_ARGUMENT_NAME = re.compile(r"[A-Za-z_]{1,32}\Z")
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
-_TRIM_ORDER = ("args", "error_code", "result_size")
+
+Fields = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What a server says of one of its tools. Longer texts and lists are cut to what DCAP allows."""
+
+    tool: str
+    does: str
+    when: tuple[str, ...] = ()
+    good_at: tuple[str, ...] = ()
+    bad_at: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Connector:
+    """How to reach a server: MCP over Streamable HTTP, open to all."""
+
+    endpoint: str
+    versions: tuple[str, ...]
+    """MCP versions, the newest first."""
+    methods: tuple[str, ...] = ("tools/list", "tools/call")
 
 
 def clean_text(text: str, limit: int) -> str:
@@ -33,39 +53,19 @@ def clean_text(text: str, limit: int) -> str:
     return _UNSAFE.sub("", text[: limit * 4])[:limit].strip()
 
 
-def shape(value: Any, plain: frozenset[str] = frozenset()) -> Any:
-    """What may be told of an argument: its type and size, never its content.
-
-    Booleans, null and the values listed in `plain` pass as they are; everything else
-    becomes a marker such as `<text:1832>`.
-    """
-    match value:
-        case None | bool():
-            return value
-        case int() | float():
-            return "<number>"
-        case str():
-            return value if value in plain else f"<text:{len(value)}>"
-        case list() | tuple():
-            return f"<list:{len(value)}>"
-        case Mapping():
-            return f"<object:{len(value)}>"
-        case _:
-            return "<value>"
-
-
-def shapes(arguments: Mapping[str, Any], known: Mapping[str, frozenset[str]] | None = None) -> dict[str, Any]:
-    """Shapes of at most ten arguments.
-
-    A caller can put anything into an argument *name*, too. With `known` only the names in it
-    pass; without it, names that are plain words do.
-    """
-    told: dict[str, Any] = {}
-    for name, value in arguments.items():
-        allowed = name in known if known is not None else bool(_ARGUMENT_NAME.match(name))
-        if allowed and len(told) < _MAX_ARGS:
-            told[name] = shape(value, known[name] if known is not None else frozenset())
-    return told
+def words_within(text: str, limit: int) -> str:
+    """As much of `text` as fits into `limit` characters: whole sentences, else whole clauses, else whole words."""
+    flat = " ".join(clean_text(text.replace("\n", " "), 10_000).split())
+    if len(flat) <= limit:
+        return flat
+    start = flat[: limit + 1]
+    if (end := start.rfind(". ")) > 0:
+        return flat[: end + 1]
+    cut = start.rpartition(" ")[0] or flat[:limit]
+    if cut.count("(") > cut.count(")"):  # a parenthesis that never closes says little
+        cut = cut[: cut.rindex("(")] or cut
+    clause = max(cut.rfind(mark) for mark in (", ", "; ", ": "))
+    return cut[: clause if clause > limit / 2 else None].rstrip(" ,;:-")
 
 
 def perf_update(
@@ -81,13 +81,13 @@ def perf_update(
     caller: str | None = None,
     result_size: int | None = None,
     error_code: str | None = None,
-) -> dict[str, Any]:
-    """A `perf_update` message.
+) -> Fields:
+    """The `perf_update` of one call.
 
     `ts` is Unix time in seconds, `exec_ms` milliseconds, `result_size` bytes. `seq` counts the
-    messages of one process and `boot` names that process, so that a hub can tell loss.
+    calls of one process and `boot` names that process, so that a hub can tell loss.
     """
-    ctx: dict[str, Any] = {}
+    ctx: Fields = {}
     if cleaned := clean_text(caller or "", _MAX_CALLER):
         ctx["caller"] = cleaned
     if args:
@@ -98,35 +98,155 @@ def perf_update(
         ctx["error_code"] = clean_text(error_code, _MAX_CODE)
     ctx["seq"] = seq
     ctx["boot"] = boot
-    return {
-        "v": 2,
-        "t": "perf_update",
-        "ts": ts,
-        "sid": sid,
-        "tool": tool,
-        "exec_ms": _milliseconds(exec_ms),
-        "success": bool(success),
-        "ctx": ctx,
+    told = {"tool": tool, "exec_ms": _milliseconds(exec_ms), "success": bool(success), "ctx": ctx}
+    return {**_envelope("perf_update", ts, sid), **told}
+
+
+def semantic_discover(
+    *,
+    sid: str,
+    ts: int,
+    offer: Offer,
+    connector: Connector,
+    uses: int = 0,
+    succeeded: int = 0,
+    interval_sec: float | None = None,
+    boot: str | None = None,
+) -> Fields:
+    """The `semantic_discover` of one tool.
+
+    `uses` calls were reported so far by the process `boot`, `succeeded` of them went well. `interval_sec` says when
+    to expect the next announcement, so that a hub need not learn it before it can tell silence.
+    """
+    message = {
+        **_envelope("semantic_discover", ts, sid),
+        "tool": offer.tool,
+        "does": words_within(offer.does, 128),
+        "when": [words_within(text, 64) for text in offer.when[:5]],
     }
+    for name, texts, most in (("good_at", offer.good_at, 5), ("bad_at", offer.bad_at, 3)):
+        if texts:
+            message[name] = [words_within(text, 32) for text in texts[:most]]
+    message["connector"] = {
+        "transport": "http",
+        "endpoint": connector.endpoint,
+        "auth": {"type": "none", "required": False},
+        "protocol": {
+            "type": "mcp",
+            "version": connector.versions[0],
+            "versions": list(connector.versions),
+            "methods": list(connector.methods),
+        },
+        "session": {"required": False},
+    }
+    if uses > 0:
+        message["proven_by"] = {"uses": uses, "success_rate": round(succeeded / uses, 4)}
+    ctx = {"discover_interval_sec": interval_sec, "boot": boot}
+    if known := {name: value for name, value in ctx.items() if value is not None}:
+        message["ctx"] = known
+    return message
+
+
+def error_pattern(
+    *,
+    sid: str,
+    tool: str,
+    ts: int,
+    error_type: str,
+    frequency: int,
+    trigger: str,
+    mitigation: str,
+    args: Mapping[str, Any] | None = None,
+) -> Fields:
+    """The `error_pattern` of failures that recur, in the words of both 2.x and 3.x.
+
+    `error_type` names a class or a code and never quotes a message, which could hold anything. `frequency` counts
+    the failures of the last minutes, `args` are the sanitised arguments of the latest one.
+    """
+    kind = clean_text(error_type, 64)
+    message = {
+        **_envelope("error_pattern", ts, sid),
+        "tool": tool,
+        "error": kind,
+        "trigger": trigger,
+        "solution": mitigation,
+        "error_type": kind,
+        "frequency": frequency,
+        "mitigation": mitigation,
+    }
+    if args:
+        message["sample_args"] = dict(args)
+    return message
 
 
 def encode(message: Mapping[str, Any]) -> bytes | None:
     """`message` as compact UTF-8 JSON of at most 1400 bytes where trimming allows.
 
-    Arguments go first, then the error code and the result size, at last the whole context; caller, seq
-    and boot stay as long as possible. None when even the bare message exceeds 1472 bytes.
+    Optional parts go one by one, the least telling first. None when what is left exceeds 1472 bytes.
     """
     data = _dump(message)
-    ctx = dict(message.get("ctx", {}))
-    for name in _TRIM_ORDER:
-        if len(data) <= SOFT_LIMIT:
-            return data
-        if name in ctx:
-            del ctx[name]
-            data = _dump({**message, "ctx": ctx})
+    trimmed = _TRIMMED.get(str(message.get("t")), _nothing)
     if len(data) > SOFT_LIMIT:
-        data = _dump({key: value for key, value in message.items() if key != "ctx"})
+        for smaller in trimmed(dict(message)):
+            data = _dump(smaller)
+            if len(data) <= SOFT_LIMIT:
+                break
     return data if len(data) <= HARD_LIMIT else None
+
+
+def _nothing(message: Fields) -> Iterator[Fields]:
+    return iter(())
+
+
+def _trimmed_perf_update(message: Fields) -> Iterator[Fields]:
+    """Arguments first, at last the whole context; caller, seq and boot stay as long as possible."""
+    for name in ("args", "error_code", "result_size"):
+        message = {**message, "ctx": _without(message.get("ctx", {}), name)}
+        yield message
+    yield _without(message, "ctx")
+
+
+def _trimmed_discover(message: Fields) -> Iterator[Fields]:
+    """How to connect and what the tool does stay; the rest goes in the order of 3.x, then what is advice."""
+    message = _without(message, "ctx")
+    yield message
+    connector = message["connector"]
+    for name in ("session", "headers"):
+        connector = _without(connector, name)
+        yield {**message, "connector": connector}
+    for name in ("methods", "versions"):
+        connector = {**connector, "protocol": _without(connector["protocol"], name)}
+        yield {**message, "connector": connector}
+    message = {**message, "connector": connector}
+    for name in ("proven_by", "bad_at", "good_at"):
+        message = _without(message, name)
+        yield message
+    for count in range(len(message["when"]) - 1, 0, -1):
+        yield {**message, "when": message["when"][:count]}
+
+
+def _trimmed_pattern(message: Fields) -> Iterator[Fields]:
+    """The example first; what failed and how often stays."""
+    message = _without(message, "sample_args")
+    yield message
+    for names in (("solution", "mitigation"), ("trigger",)):
+        message = {**message, **dict.fromkeys(names, "")}
+        yield message
+
+
+_TRIMMED: Final[Mapping[str, Callable[[Fields], Iterator[Fields]]]] = {
+    "perf_update": _trimmed_perf_update,
+    "semantic_discover": _trimmed_discover,
+    "error_pattern": _trimmed_pattern,
+}
+
+
+def _envelope(kind: str, ts: int, sid: str) -> Fields:
+    return {"v": _VERSION, "t": kind, "ts": ts, "sid": sid}
+
+
+def _without(fields: Mapping[str, Any], *names: str) -> Fields:
+    return {name: value for name, value in fields.items() if name not in names}
 
 
 def _milliseconds(value: float) -> int | float:

@@ -78,6 +78,8 @@ class Tool:
 
     `run` takes an instance of `params` and its caller, and returns an instance of `result`; it changes
     nothing, and the same arguments and answers give the same result.
+    `when`, `good_at` and `bad_at` are what telemetry announces: occasions to call it, strengths and limits, a
+    few words each (DCAP allows 5 of 64 characters, 5 of 32 and 3 of 32).
     `render` turns a result into a short text for people. `examples` are ready argument
     objects (camelCase) that `run` accepts; the input schema carries them.
     """
@@ -91,6 +93,9 @@ class Tool:
     render: Callable[[Any], str]
     examples: tuple[dict[str, Any], ...]
     tags: tuple[str, ...] = ()
+    when: tuple[str, ...] = ()
+    good_at: tuple[str, ...] = ()
+    bad_at: tuple[str, ...] = ()
 
     @property
     def input_schema(self) -> dict[str, Any]:

@@ -104,4 +104,7 @@ TOOL = Tool(
     render=render,
     examples=EXAMPLES,
     tags=("daml", "authorization", "catalogue"),
+    when=("see what there is to read on DAML authorization", "find the URI of a pattern, a rule or a guide"),
+    good_at=("an overview in one call",),
+    bad_at=("picking what fits a use case",),
 )

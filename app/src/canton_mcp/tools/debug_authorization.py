@@ -449,4 +449,12 @@ TOOL = Tool(
     render=render,
     examples=EXAMPLES,
     tags=("daml", "authorization", "errors"),
+    when=(
+        "explain a DAML or Canton error message",
+        "a command fails with DAML_AUTHORIZATION_ERROR",
+        "find out whose authority is missing, and where",
+        "tell visibility or contention from authorization",
+    ),
+    good_at=("missing authorizers", "ranked fixes with code"),
+    bad_at=("network and deployment faults",),
 )

@@ -179,4 +179,14 @@ TOOL = Tool(
     render=render,
     examples=EXAMPLES,
     tags=("daml", "authorization", "catalogue"),
+    when=(
+        "find patterns and guides for a DAML use case",
+        "look up what explains an authorization error",
+        "choose what to read before writing a contract",
+    ),
+    good_at=(
+        "ranking by words of the question",
+        "URIs that can be read at once",
+    ),
+    bad_at=("subjects beyond authorization",),
 )

@@ -288,4 +288,11 @@ TOOL = Tool(
     render=render,
     examples=EXAMPLES,
     tags=("daml", "authorization", "design"),
+    when=(
+        "design who signs what in a new DAML workflow",
+        "choose between propose-accept, delegation and roles",
+        "start from a DAML skeleton with the right signatories",
+    ),
+    good_at=("authorization patterns", "skeletons with a test", "alternatives with reasons"),
+    bad_at=("workflows told in one vague line",),
 )

@@ -666,4 +666,16 @@ TOOL = Tool(
     render=render,
     examples=EXAMPLES,
     tags=("daml", "authorization", "validation"),
+    when=(
+        "review DAML code before it is deployed",
+        "check that every choice has the authority it needs",
+        "compare a DAML contract with the business intent",
+        "find out who must sign and who may act",
+    ),
+    good_at=(
+        "authorization of ledger actions",
+        "signatories and controllers",
+        "saying what it cannot decide",
+    ),
+    bad_at=("type checking and compiling", "performance"),
 )

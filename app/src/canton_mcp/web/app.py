@@ -7,10 +7,12 @@ import logging
 import os
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,12 +21,14 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from canton_mcp import __version__
-from canton_mcp.dcap import Emitter
+from canton_mcp.dcap import Announcer, Connector, Emitter, Offer
 from canton_mcp.protocol import MAX_BODY_BYTES, Dispatcher, Features, Reply, Seals
+from canton_mcp.protocol.eras import LEGACY_VERSIONS, MODERN_VERSION
 from canton_mcp.settings import Settings, fleet_secrets, release_id
-from canton_mcp.tools import TOOLS
+from canton_mcp.tools import TOOLS, Tool
 from canton_mcp.web.calls import ToolRunner
 from canton_mcp.web.catalogue import CatalogueCompleter, CataloguePrompts, CatalogueResources
+from canton_mcp.web.metrics import CONTENT_TYPE, Metrics
 from canton_mcp.web.rollout import RolloutWatch
 
 __all__ = ["Server", "create_app"]
@@ -47,6 +51,8 @@ class Server:
     settings: Settings
     release: str
     emitter: Emitter
+    announcer: Announcer
+    metrics: Metrics
     runner: ToolRunner
     dispatcher: Dispatcher
     rollout: RolloutWatch
@@ -56,15 +62,18 @@ class Server:
     def start(self) -> None:
         """Start what needs threads; call it in the process that serves, after any fork."""
         self.emitter.start()
+        self.announcer.start()
         self.rollout.start()
 
     def stop(self) -> None:
         """End what would otherwise go on for as long as its client likes; requests are still answered."""
+        self.announcer.stop()
         self.rollout.stop()
         self.dispatcher.close()
 
     def close(self) -> None:
         """Send what is still queued, for at most two seconds."""
+        self.announcer.stop()
         self.emitter.close(2.0)
 
     def health(self) -> dict[str, Any]:
@@ -120,8 +129,11 @@ def _server(settings: Settings, features: Features | None) -> Server:
         enabled=settings.dcap_enabled,
         default_caller=settings.dcap_default_caller,
         vocabulary={tool.name: tool.vocabulary for tool in TOOLS},
+        policy=settings.dcap_arguments,
+        multicast_ttl=settings.dcap_multicast_ttl,
     )
-    runner = ToolRunner(TOOLS, emitter)
+    metrics = Metrics()
+    runner = ToolRunner(TOOLS, emitter, metrics)
     identity = mcp_types.Implementation(
         name=settings.mcp_name, title=settings.server_name, version=__version__
     )
@@ -133,15 +145,37 @@ def _server(settings: Settings, features: Features | None) -> Server:
         max_streams=settings.streams,
         threads=settings.threads,
     )
+    release = release_id()
+    metrics.build_info(version=__version__, release=release, sid=settings.server_id)
+    metrics.watch("mcp_open_streams", "Streams that are open now", lambda: dispatcher.open_streams)
+    metrics.watch("mcp_streams_limit", "Streams that may be open at a time", lambda: settings.streams)
+    metrics.watch("mcp_draining", "1 while the server is to leave rotation", lambda: settings.draining)
+    metrics.watch_emitter(emitter)
     return Server(
         settings=settings,
-        release=release_id(),
+        release=release,
         emitter=emitter,
+        announcer=_announcer(settings, emitter),
+        metrics=metrics,
         runner=runner,
         dispatcher=dispatcher,
         rollout=RolloutWatch(settings.rollout_file, lambda: _announce_lists(dispatcher)),
         started=time.monotonic(),
     )
+
+
+def _announcer(settings: Settings, emitter: Emitter) -> Announcer:
+    """Tells DCAP of every tool, and how this server is really reached."""
+    connector = Connector(settings.server_url, versions=(MODERN_VERSION, LEGACY_VERSIONS[0]))
+    # Processes of one server share it; two servers of one machine do not, whatever their ids.
+    lock = Path(tempfile.gettempdir()) / f"canton-mcp-{os.getuid()}-{settings.port}-dcap.lock"
+    return Announcer(
+        emitter, [_offer(tool) for tool in TOOLS], connector, settings.dcap_discover_interval_sec, lock
+    )
+
+
+def _offer(tool: Tool) -> Offer:
+    return Offer(tool.name, tool.description, tool.when or (tool.title,), tool.good_at, tool.bad_at)
 
 
 def _features(runner: ToolRunner) -> Features:
@@ -197,13 +231,22 @@ def _add_routes(app: Flask, server: Server) -> None:
     def readyz() -> Response:
         return _json({"status": "draining"}, 404) if server.settings.draining else _json({"status": "ready"})
 
+    @app.get("/metrics")
+    def metrics() -> Response:
+        return Response(server.metrics.text(), content_type=CONTENT_TYPE)
+
     @app.get("/")
     def index() -> Response:
         return _json(
             {
                 "name": server.settings.mcp_name,
                 "version": __version__,
-                "endpoints": {"mcp": "/mcp", "health": "/health", "readiness": "/readyz"},
+                "endpoints": {
+                    "mcp": "/mcp",
+                    "health": "/health",
+                    "readiness": "/readyz",
+                    "metrics": "/metrics",
+                },
                 "tools": list(server.runner.names),
             }
         )

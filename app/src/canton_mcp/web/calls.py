@@ -25,6 +25,7 @@ from canton_mcp.protocol import (
     explain,
 )
 from canton_mcp.tools.base import MAX_ITEM_CHARS, Tool
+from canton_mcp.web.metrics import Metrics
 
 __all__ = ["CallCounts", "ToolRunner"]
 
@@ -32,12 +33,16 @@ log = logging.getLogger(__name__)
 
 _ELICIT = "elicitation/create"
 _CALLER_HEADER = "x-caller-id"
-_MAX_CALLER = 64
+_MAX_CLAIM = 4096
+"""Characters that are looked at; telemetry cuts them further, once it has removed credentials."""
 
 
 @dataclass(frozen=True)
 class CallCounts:
-    """Finished calls of known tools since this process started; `total` is the sum of the other two."""
+    """Ended calls of known tools since this process started; `total` is the sum of the other two.
+
+    A call that its caller gave up counts as an error, as it does in telemetry.
+    """
 
     total: int = 0
     ok: int = 0
@@ -47,10 +52,12 @@ class CallCounts:
 class ToolRunner:
     """The tool set of a server. Safe to use from many threads."""
 
-    def __init__(self, tools: Sequence[Tool], emitter: Emitter) -> None:
+    def __init__(self, tools: Sequence[Tool], emitter: Emitter, metrics: Metrics | None = None) -> None:
         self._tools = {tool.name: tool for tool in tools}
         self._listed = tuple(_describe(tool) for tool in tools)
         self._emitter = emitter
+        self._metrics = metrics or Metrics()
+        self._metrics.know(self._tools)
         self._lock = threading.Lock()
         self._counts = CallCounts()
 
@@ -74,20 +81,22 @@ class ToolRunner:
         Raises:
             UnknownTool: no tool has this name; such a call is not reported.
             InvalidArguments: the arguments do not fit the tool's parameters.
-            InputRequired, Cancelled, MissingCapability: the call ends here without being finished, so it is
-                neither counted nor sent.
+            InputRequired: the caller is asked, and will call again; the call is neither counted nor sent.
+            Cancelled: nobody waits for the result any more.
+            MissingCapability: the tool needs to ask what this client cannot answer.
             Exception: what the tool raised.
         """
         tool = self._tools.get(name)
         if tool is None:
             raise UnknownTool(name)
-        caller = _caller(call)
+        report = _Report(name, arguments, _caller(call))
         try:
             params = tool.params.model_validate(arguments, by_name=False)
         except ValidationError as error:
             reason = explain(error)
-            told = f"invalid arguments: {reason}"
-            self._failed(name, 0.0, code="invalid_params", reason=told, arguments=arguments, caller=caller)
+            self._failed(
+                report, 0.0, "invalid_params", InvalidArguments.__name__, f"invalid arguments: {reason}"
+            )
             raise InvalidArguments(f"Invalid arguments for {name}: {reason}") from None
         client = _CallClient(call)
         started = time.perf_counter()
@@ -102,38 +111,60 @@ class ToolRunner:
             log.info("Tool %s asks its caller after %.0f ms", name, client.working_ms(started))
             raise
         except Cancelled:
-            log.info("Tool %s cancelled after %.0f ms", name, client.working_ms(started))
-            raise
-        except MissingCapability:
-            raise
-        except Exception as error:
             exec_ms = client.working_ms(started)
-            told = type(error).__name__
-            self._failed(name, exec_ms, code="exception", reason=told, arguments=arguments, caller=caller)
+            log.info("Tool %s cancelled after %.0f ms", name, exec_ms)
+            self._ended(report, exec_ms, "cancelled", Cancelled.__name__)
             raise
-        self._count(ok=True)
+        except BaseException as error:
+            exec_ms, kind = client.working_ms(started), type(error).__name__
+            self._failed(report, exec_ms, _code(error), kind, kind)
+            raise
         log.info("Tool %s completed in %.0f ms", name, exec_ms)
-        self._emitter.perf_update(name, exec_ms, True, arguments=arguments, result_size=size, caller=caller)
+        self._count(name, "ok", exec_ms)
+        self._emitter.perf_update(
+            name, exec_ms, True, arguments=arguments, result_size=size, caller=report.caller
+        )
         return shaped
 
-    def _failed(
-        self,
-        tool: str,
-        exec_ms: float,
-        *,
-        code: str,
-        reason: str,
-        arguments: Mapping[str, Any],
-        caller: str | None,
-    ) -> None:
-        self._count(ok=False)
-        log.warning("Tool %s failed in %.0f ms: %s", tool, exec_ms, reason)
-        self._emitter.perf_update(tool, exec_ms, False, arguments=arguments, error_code=code, caller=caller)
+    def _failed(self, report: _Report, exec_ms: float, code: str, kind: str, reason: str) -> None:
+        log.warning("Tool %s failed in %.0f ms: %s", report.tool, exec_ms, reason)
+        self._ended(report, exec_ms, code, kind)
 
-    def _count(self, *, ok: bool) -> None:
+    def _ended(self, report: _Report, exec_ms: float, code: str, kind: str) -> None:
+        """Tell the counters and telemetry of a call without a result."""
+        self._count(report.tool, code, exec_ms)
+        self._emitter.perf_update(
+            report.tool,
+            exec_ms,
+            False,
+            arguments=report.arguments,
+            error_code=code,
+            error_type=kind,
+            caller=report.caller,
+        )
+
+    def _count(self, tool: str, outcome: str, exec_ms: float) -> None:
+        ok = outcome == "ok"
         with self._lock:
             before = self._counts
             self._counts = CallCounts(before.total + 1, before.ok + ok, before.tool_errors + (not ok))
+        self._metrics.called(tool, outcome, exec_ms)
+
+
+@dataclass(frozen=True)
+class _Report:
+    """What telemetry is told of a call, however it ends."""
+
+    tool: str
+    arguments: Mapping[str, Any]
+    caller: str | None
+
+
+def _code(error: BaseException) -> str:
+    """The error code of what a tool raised."""
+    if isinstance(error, MissingCapability):
+        return "missing_capability"
+    return "timeout" if isinstance(error, TimeoutError) else "exception"
 
 
 class _CallClient:
@@ -221,7 +252,7 @@ def _caller(call: Call) -> str | None:
     """Who to name in telemetry: what the caller says of itself, else its MCP client, else its HTTP client."""
     product = call.headers.get("user-agent", "").partition("/")[0]
     claims = (call.headers.get(_CALLER_HEADER, ""), call.client_name or "", product)
-    named = (_printable(claim).strip()[:_MAX_CALLER] for claim in claims)
+    named = (_printable(claim[:_MAX_CLAIM]).strip() for claim in claims)
     return next(filter(None, named), None)
 
 

@@ -1,0 +1,1 @@
+"""The DCAP hub: collects what servers send, keeps statistics and history, and shows them."""
