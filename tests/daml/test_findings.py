@@ -532,3 +532,79 @@ def test_hostile_input_gets_an_answer(text: str) -> None:
     answer = validate(text[:MAX_CODE_CHARS], "Only a can go.")
     assert len(answer.findings) <= 200 and len(render(answer)) < 50_000
     assert answer.verdict != "valid"
+
+
+def test_a_grave_advice_is_not_called_valid() -> None:
+    unseen = module(template("    signatory a\n" + choice("pure ()")))
+    answer = validate(unseen)
+    assert (answer.verdict, answer.valid) == ("unknown", False)
+    assert "b controls Go" in answer.summary and "may be meant" in answer.summary
+    mild = module(template("    signatory a\n", "a : Party; amount : Decimal"))
+    assert validate(mild).verdict == "valid"
+
+
+def test_an_answer_says_a_thing_once() -> None:
+    text = module(
+        template(SIGNED + choice("create this with a = c", "b", "c : Party")),
+        template(
+            "    signatory p\n    observer q\n"
+            + choice("create this with p = r", "q", "r : Party", name="Pass"),
+            "p, q : Party",
+            "U",
+        ),
+    )
+    told = render(validate(text))
+    assert told.count("needs the authority of c") == 1
+    assert told.count("_Accept : ContractId") == 1 and "as above, for U" in told
+    assert told.startswith("Invalid: 2 errors; ")
+
+
+def test_the_same_at_several_lines_is_one_line_of_the_answer() -> None:
+    text = module(
+        template(
+            SIGNED
+            + choice("exercise held Take", "a", name="One")
+            + choice("exercise held Take", "a", name="Two"),
+            "a, b : Party; held : ContractId U",
+        ),
+        template("    signatory p\n" + choice("pure ()", "p", name="Take"), "p : Party", "U"),
+    )
+    answer = validate(text)
+    lines = [one.line for one in answer.findings if one.rule == "exercise-missing-authority"]
+    assert len(lines) == 2
+    assert f"- lines {lines[0]}, {lines[1]}: [medium]" in render(answer)
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("", "the code is empty"),
+        (" \n\t\n", "the code is empty"),
+        ("Please write a contract where the owner can sell a house.", "no DAML template"),
+        ("function f(a) {\n  const x = a => a.b;\n  return x(1);\n}\n", "no DAML template"),
+        ("pragma solidity ^0.8.0;\ncontract A { function f() public {} }", "no DAML template"),
+    ],
+)
+def test_what_is_no_daml_is_told_once(text: str, word: str) -> None:
+    answer = validate(text)
+    assert answer.verdict == "invalid" and word in answer.summary
+    assert [one.rule for one in answer.findings] == ["no-template"]
+    assert render(answer).count(word) == 1
+
+
+def test_an_intent_that_is_not_understood_is_not_called_checked() -> None:
+    answer = validate(module(template("    signatory a\n")), "Stores things. The platform keeps 2 percent.")
+    assert "no stated requirement was understood" in answer.summary
+    assert any("The platform keeps 2 percent" in limit for limit in answer.limits)
+
+
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [
+        (module(template("    signatory (a\n")), "add what closes it"),
+        (module(template("    signatory a\n    signature b\n")), "look at this line"),
+    ],
+)
+def test_what_cannot_be_read_comes_with_a_remedy(text: str, remedy: str) -> None:
+    found = [one for one in validate(text).findings if one.rule == "unreadable"]
+    assert found and remedy in found[0].fix

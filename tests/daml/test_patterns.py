@@ -12,12 +12,14 @@ from canton_mcp import daml
 from canton_mcp.daml.choosing import MAX_READ, choose
 from canton_mcp.daml.constraints import consider
 from canton_mcp.daml.ledger import analyse
+from canton_mcp.daml.likeness import MOST, examples, likeness
 from canton_mcp.daml.patterns import LEVELS, PATTERNS, Level, Pattern, pattern
 from canton_mcp.daml.reader import read
 from canton_mcp.tools import TOOLS
 from canton_mcp.tools.base import SILENT
 
-WORKFLOWS: dict[str, list[str]] = tomllib.loads((Path(__file__).parent / "workflows.toml").read_text())
+UNSEEN: dict[str, list[str]] = tomllib.loads((Path(__file__).parent / "workflows.toml").read_text())
+ENOUGH_OF_THE_UNSEEN = 0.85
 CODES = [
     pytest.param(entry, level, id=f"{entry.id}-{level}") for entry in PATTERNS for level in get_args(Level)
 ]
@@ -114,6 +116,49 @@ def test_scripts_submit_what_succeeds_and_what_fails(entry: Pattern, level: Leve
     assert "Script" not in entry.code(level, test=False)
 
 
+# What the token standard says of executing an allocation, as far as authority goes.
+ALLOCATION = """
+data SettlementInfo = SettlementInfo with
+  executor : Party
+  allocateBefore : Time
+  settleBefore : Time
+data TransferLeg = TransferLeg with
+  sender : Party
+  receiver : Party
+  amount : Decimal
+data AllocationSpecification = AllocationSpecification with
+  settlement : SettlementInfo
+  transferLegId : Text
+  transferLeg : TransferLeg
+data AllocationView = AllocationView with
+  allocation : AllocationSpecification
+needed : AllocationView -> [Party]
+needed AllocationView{..} = [allocation.settlement.executor, allocation.transferLeg.sender, allocation.transferLeg.receiver]
+interface Allocation where
+  viewtype AllocationView
+  executeImpl : ContractId Allocation -> Update ()
+  choice Allocation_ExecuteTransfer : ()
+    with extraArgs : Text
+    controller needed (view this)
+    do executeImpl this self
+"""
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_the_token_skeleton_has_the_authority_that_the_standard_asks_for(level: Level) -> None:
+    chosen = pattern("token-standard")
+    assert chosen is not None
+    text = re.sub(r"import Splice\.Api\.Token\..*\n", "", chosen.code(level, test=False)) + ALLOCATION
+
+    def executions(code: str) -> list[str]:
+        actions = analyse(read(code)).actions()
+        return [action.verdict.status for action in actions if action.choice == "Allocation_ExecuteTransfer"]
+
+    assert executions(text) == ["proved", "proved"]
+    unchecked = re.sub(r".*not the agreed payment.*\n", "", text)
+    assert executions(unchecked) != ["proved", "proved"]
+
+
 @pytest.mark.parametrize("entry", PATTERNS, ids=lambda entry: str(entry.id))
 def test_a_higher_level_adds_code(entry: Pattern) -> None:
     codes = [entry.code(level, test=False) for level in LEVELS]
@@ -126,12 +171,40 @@ def test_a_higher_level_adds_code(entry: Pattern) -> None:
 
 @pytest.mark.parametrize(
     ("text", "name"),
-    [pytest.param(text, name, id=text[:40]) for name, texts in WORKFLOWS.items() for text in texts],
+    [pytest.param(text, name, id=text[:40]) for name, texts in examples().items() for text in texts],
 )
 def test_workflows_of_many_styles(text: str, name: str) -> None:
     chosen = choose(text).chosen
     assert chosen is not None and chosen.pattern.id == name
     assert chosen.words or chosen.note
+
+
+def test_most_workflows_in_words_that_nobody_saw_before() -> None:
+    asked = [(text, name) for name, texts in UNSEEN.items() for text in texts]
+    assert {name for _, name in asked} == {entry.id for entry in PATTERNS}
+    assert {text for text, _ in asked}.isdisjoint(text for texts in examples().values() for text in texts)
+    chosen = [(choose(text).chosen, name) for text, name in asked]
+    right = sum(found is not None and found.pattern.id == name for found, name in chosen)
+    assert right / len(asked) >= ENOUGH_OF_THE_UNSEEN
+
+
+def test_likeness_weighs_words_that_no_cue_looks_for() -> None:
+    found = likeness("the deposit sleeps with the lawyer till the keys are handed back")
+    assert max(found.behind, key=lambda name: found.behind[name]) == "locking"
+    assert found.known > 5 and found.lead > 0 and found.telling["locking"]
+    assert min(found.behind.values()) >= -MOST and max(found.behind.values()) == 0
+    assert likeness("deposit xyzzy", without=["deposit"]).known == 0
+    assert set(examples()) == {entry.id for entry in PATTERNS}
+
+
+def test_what_is_chosen_by_likeness_alone_is_asked_about() -> None:
+    texts = [text for texts in UNSEEN.values() for text in texts]
+    faint = [text for text in texts if (found := choose(text).chosen) and found.points < 2]
+    asked = [text for text in faint if choose(text).close]
+    assert asked and all(suggest(text)["questions"] for text in asked)
+    for text in set(faint) - set(asked):
+        first, second, *_ = choose(text).ranked
+        assert first.score - second.score >= 3
 
 
 @pytest.mark.parametrize("text", ["", "blue bananas", "x", "12345", "lorem ipsum dolor sit amet", "¿qué?"])
@@ -283,6 +356,13 @@ OFFER = "A supplier offers goods to a buyer, who accepts or rejects the offer."
         ("A broker trades on behalf of a client.", "no trade without consent", "addressed", "consents once"),
         ("A broker trades on behalf of a client.", "it can be revoked", "addressed", "Revoke by principal"),
         ("The safe is opened by both jointly.", "a deadline of 2 hours", "yours_to_add", "Time"),
+        (OFFER, "no single admin", "addressed", "signatures of proposer and counterparty"),
+        (OFFER, "the operator cannot be trusted", "addressed", "each gives its own"),
+        (OFFER, "it must be atomic", "addressed", "as a whole or not at all"),
+        (OFFER, "users are not known in advance", "yours_to_add", "flexible controller"),
+        (OFFER, "at most 1000 per day", "yours_to_add", "the start of the day"),
+        ("The admin pauses the whole platform.", "No single admin may stop it", "yours_to_add", "SetPaused"),
+        ("A public faucet: anyone may claim coins.", "users are not known in advance", "addressed", "is for"),
     ],
 )
 def test_constraints(text: str, constraint: str, status: str, told: str) -> None:
@@ -292,6 +372,33 @@ def test_constraints(text: str, constraint: str, status: str, told: str) -> None
         assert item.code
     else:
         assert not item.code
+
+
+def test_what_a_constraint_asks_for_besides_is_combined() -> None:
+    constraints = ["users are not known in advance", "a regulator sees every agreement", "no contract keys"]
+    answer = suggest(OFFER, constraints=constraints)
+    assert [entry["id"] for entry in answer["combine"]] == ["flexible-controller", "read-access"]
+    assert all(text in entry["reason"] for text, entry in zip(constraints, answer["combine"], strict=False))
+    assert suggest(OFFER)["combine"] == []
+
+
+def test_many_constraints_do_not_make_two_parties_several() -> None:
+    text = "Issuer and holder jointly approve each redemption."
+    answer = suggest(
+        text, constraints=["at most 1000 units", "they are on different participants", "7 audits"]
+    )
+    assert answer["pattern"]["id"] == "propose-accept"
+
+
+def test_a_limit_over_time_is_daml() -> None:
+    (item,) = consider(["at most 500 per week"], choose(OFFER), "basic")
+    body = item.code.partition("again\n")[2]
+    fields = "    p : Party\n    used, limit : Decimal\n    since : Time\n"
+    choice = "    choice Use : ContractId T\n      with amount : Decimal\n      controller p\n      do\n"
+    module = f"module M where\ntemplate T\n  with\n{fields}  where\n    signatory p\n{choice}{body}"
+    found = read(module)
+    assert found.problems == () and "days 7" in body
+    assert {action.verdict.status for action in analyse(found).actions()} == {"proved"}
 
 
 def test_a_constraint_without_a_pattern_is_not_understood() -> None:
@@ -306,7 +413,7 @@ def test_every_pattern_answers_every_kind_of_constraint(entry: Pattern) -> None:
         "the auditor sees it", "must stay confidential", "on different participants", "both must agree",
         "no contract keys", "no single administrator", "partial amounts", "audit trail",
     ]  # fmt: skip
-    decision = choose(WORKFLOWS[entry.id][0])
+    decision = choose(examples()[entry.id][0])
     assert decision.chosen is not None
     for level in LEVELS:
         for item in consider(texts, decision, level):

@@ -222,6 +222,13 @@ def test_wrong_usage(arguments: list[str], told: str) -> None:
     assert told in result.stderr and "Traceback" not in result.stderr
 
 
+def test_a_project_file_is_not_read_as_code(tmp_path: Path) -> None:
+    (tmp_path / "daml.yaml").write_text("sdk-version: 2.9.0\nsource: daml\n")
+    result = run(str(tmp_path / "daml.yaml"))
+    assert result.exit_code == 2
+    assert "name the directory of the project instead" in result.stderr
+
+
 def test_nothing_to_read(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no code")
     result = run(str(tmp_path))

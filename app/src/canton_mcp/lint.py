@@ -140,6 +140,8 @@ def _source(path: Path) -> Source:
     try:
         if not path.is_file():
             raise UsageError("it is no file")
+        if path.suffix in (".yaml", ".yml"):
+            raise UsageError("it is no DAML text: name the directory of the project instead")
         size = path.stat().st_size
         if size > _MAX_BYTES:
             raise UsageError(f"it has {size} bytes; more than {_MAX_BYTES} are not read: split it")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 from canton_mcp.daml import tree
 from canton_mcp.daml.paths import Origin
+from canton_mcp.daml.record import record
 
 __all__ = [
     "ONE_IS_ENOUGH",
@@ -46,7 +46,7 @@ ONE_IS_ENOUGH: frozenset[ActionKind] = frozenset(
 """Actions that one stakeholder may take; all others need every required party."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Party:
     """A party, or the parties of a collection, by the path that leads to it in the user's own names."""
 
@@ -57,7 +57,7 @@ class Party:
     """Of an available party: ``signatory``, ``controller``, ``authority``."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Verdict:
     """Whether the authority is there.
 
@@ -73,7 +73,7 @@ class Verdict:
     definite: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Call:
     """A helper function or method that an action is reached through."""
 
@@ -82,7 +82,7 @@ class Call:
     """Of the call."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Action:
     """A ledger action with what it needs, what it has, and the verdict."""
 
@@ -110,7 +110,7 @@ class Action:
     """In a script: the function that submits it, such as ``submitMustFail``."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Gap:
     """Something that may act on the ledger and is not followed."""
 
@@ -122,7 +122,7 @@ class Gap:
     via: tuple[Call, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Test:
     """A condition that the text tests: what it says of which paths."""
 
@@ -133,7 +133,7 @@ class Test:
     paths: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Entry:
     """The analysis of one choice, or of a method or helper that no choice of the text leads to."""
 
@@ -152,7 +152,7 @@ class Entry:
     """Everything that the body tests, wherever it stands, and what ``ensure`` says."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TemplateParties:
     """The parties of a template over its own fields."""
 
@@ -165,7 +165,7 @@ class TemplateParties:
     """Whether all maintainers are signatories; None without a key."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Analysis:
     """What is known of the authority of a module's choices."""
 

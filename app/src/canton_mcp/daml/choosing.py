@@ -1,6 +1,7 @@
 """Choosing an authorization pattern: by the words of a description, by what it denies, and by what excludes a pattern.
 
-Everything is decided by fixed cues, so the same text always gives the same answer, with the words that led to it.
+Fixed cues and the likeness to fixed examples decide, so the same text always gives the same answer, with the words that
+led to it.
 """
 
 from __future__ import annotations
@@ -9,11 +10,12 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from canton_mcp.daml.likeness import MOST, Likeness, likeness
 from canton_mcp.daml.patterns import PATTERNS, Pattern, pattern
 
 __all__ = ["Candidate", "Decision", "choose"]
 
-MAX_READ = 30_000
+MAX_READ = 10_000
 """Characters of a description that are read."""
 _MAX_QUOTE = 60
 _MAX_SENTENCE = 500
@@ -24,13 +26,22 @@ _ENOUGH = 2
 _CLEAR = 4
 """Points of cues from which on a pattern is surely a part of the workflow."""
 
+_CLOSE = 1.0
+"""A lead below this is no clear choice."""
+_SURE = 3.0
+"""The same where no cue speaks for the pattern, only its likeness to the examples."""
+_MAX_TOLD = 4
+_SMALL_LEAD = 0.5
+_FEW_WORDS = 6
+"""Words that the examples have, below which a likeness says nothing."""
+
 _SENTENCE = re.compile(r"(?<!\be\.g)(?<!\bi\.e)[.;!?](?=\s|$)|\n+|\s[-*•]\s")
 _CLAUSE = re.compile(r"[,:]? (?:and|but|while|whereas|although) |, ")
 _WORD = re.compile(r"[A-Za-z][A-Za-z'-]*")
 _DENIED_BEFORE = re.compile(
     r"(?:\b(?:no|not|without|never|nor|neither|avoid(?:ing)?|instead of|rather than|no need (?:for|of|to)"
     r"|lacks?)"
-    r"|n't (?:need|want|have|use|require|like))\s+(?:(?:an?|any|the|to|be|use|have|need|want|yet|another"
+    r"|n't (?:need|want|have|use|require|like))\s+(?:(?:an?|any|the|to|be|use|have|having|getting|need|want|yet|another"
     r"|\w+ each \w+ as)\s+){0,3}\Z",
     re.I,
 )
@@ -102,6 +113,13 @@ class Candidate:
     denied: tuple[str, ...]
     note: str = ""
     """Why it was put behind or before others, beyond its own words."""
+    behind: float = 0.0
+    """How far its examples are behind the likest ones: 0 or less."""
+
+    @property
+    def score(self) -> float:
+        """What the order goes by."""
+        return self.points + self.behind
 
 
 @dataclass(frozen=True)
@@ -145,14 +163,23 @@ class _Said:
         return sum(cue.weight for cue in self.cues if cue.weight > 1) >= _CLEAR - 1
 
 
+@dataclass(frozen=True)
+class _Weighed:
+    """By pattern: points of cues, how far its examples are behind, and what is to be said of its place."""
+
+    points: dict[str, int]
+    behind: dict[str, float]
+    notes: dict[str, str]
+
+
 def choose(description: str, constraints: Sequence[str] = ()) -> Decision:
     """The pattern that fits the description best; constraints count where the description alone is not enough."""
     text = description[:MAX_READ]
-    ranked = _ranked(text, constraints)
-    if ranked[0].points < _ENOUGH and constraints:
-        ranked = _ranked("\n".join([text, *constraints])[:MAX_READ], constraints)
+    ranked, clear = _ranked(text, constraints)
+    if ranked[0].points < _ENOUGH and not clear and constraints:
+        ranked, clear = _ranked("\n".join([text, *constraints])[:MAX_READ], constraints)
     best = ranked[0]
-    if best.points < _ENOUGH:
+    if best.points < _ENOUGH and not clear:
         return Decision(None, (), ranked, False)
     included = _INCLUDES.get(best.pattern.id, ())
     also = tuple(
@@ -160,35 +187,45 @@ def choose(description: str, constraints: Sequence[str] = ()) -> Decision:
         for entry in ranked[1:]
         if entry.points >= _CLEAR and entry.pattern.id not in included and not {*entry.words} <= {*best.words}
     )
-    return Decision(best, also[:2], ranked, ranked[1].points == best.points)
+    lead = best.score - ranked[1].score
+    return Decision(best, also[:2], ranked, lead < _CLOSE or (best.points < _ENOUGH and lead < _SURE))
 
 
-def _ranked(text: str, constraints: Sequence[str]) -> tuple[Candidate, ...]:
+def _ranked(text: str, constraints: Sequence[str]) -> tuple[tuple[Candidate, ...], bool]:
+    """Every pattern, the best first, and whether the best one may be chosen for its likeness alone."""
     sentences = list(_sentences(text))
     found = {entry.id: _evidence(entry, sentences) for entry in PATTERNS}
-    points = {name: said.points for name, said in found.items()}
-    notes: dict[str, str] = {}
+    alike = likeness(text, [words for said in found.values() for words in said.denied])
+    weighed = _Weighed({name: said.points for name, said in found.items()}, dict(alike.behind), {})
     for name, inner in _INCLUDES.items():
         for other in inner if found[name].clear else ():
-            if points[other] and found[name].points >= found[other].points - (
+            if weighed.points[other] and found[name].points >= found[other].points - (
                 _BEHIND if name in _SPECIAL else 1
             ):
-                points[other] = max(points[other] - _BEHIND, 0)
-                notes[other] = f"it is a part or a wider form of {_name(name)}"
-    _onlookers(found, points, notes)
-    _apart(" ".join([text, *constraints])[:MAX_READ], points, notes)
+                weighed.points[other] = max(weighed.points[other] - _BEHIND, 0)
+                weighed.behind[other] = min(weighed.behind[other], weighed.behind[name])
+                weighed.notes[other] = f"it is a part or a wider form of {_name(name)}"
+    _onlookers(found, weighed)
+    _apart(text, constraints, weighed)
     made = [
         Candidate(
             entry,
-            points[entry.id],
-            _quoted(found[entry.id].cues),
+            weighed.points[entry.id],
+            _quoted(found[entry.id].cues) or _telling(alike, entry.id, weighed.behind[entry.id]),
             found[entry.id].denied,
-            notes.get(entry.id, ""),
+            weighed.notes.get(entry.id, ""),
+            weighed.behind[entry.id],
         )
         for entry in PATTERNS
     ]
     # Sorting keeps the catalogue's order among equals.
-    return tuple(sorted(made, key=lambda entry: -entry.points))
+    ranked = tuple(sorted(made, key=lambda entry: -entry.score))
+    likest = ranked[0].behind == 0 and alike.known >= _FEW_WORDS
+    return ranked, likest and (ranked[0].points > 0 or alike.lead >= _SMALL_LEAD)
+
+
+def _telling(alike: Likeness, name: str, behind: float) -> tuple[str, ...]:
+    return alike.telling[name][:_MAX_TOLD] if behind > -MOST else ()
 
 
 def _sentences(text: str) -> Iterator[str]:
@@ -204,7 +241,7 @@ def _sentences(text: str) -> Iterator[str]:
             yield plain
 
 
-def _onlookers(found: dict[str, _Said], points: dict[str, int], notes: dict[str, str]) -> None:
+def _onlookers(found: dict[str, _Said], weighed: _Weighed) -> None:
     """Those who only look on do not decide the pattern where others act."""
     clauses = {cue.clause for cue in found["read-access"].cues}
     acting = [
@@ -213,24 +250,31 @@ def _onlookers(found: dict[str, _Said], points: dict[str, int], notes: dict[str,
         if name != "read-access"
         and sum(cue.weight for cue in said.cues if cue.clause not in clauses) >= _CLEAR
     ]
+    points = weighed.points
     if acting and points["read-access"]:
         best = max(acting, key=lambda name: points[name])
         if points[best] >= _CLEAR:
             points["read-access"] = min(points["read-access"], points[best] - 1)
-            notes["read-access"] = "those who look on become observers; what the others do decides"
+            weighed.behind["read-access"] = min(weighed.behind["read-access"], weighed.behind[best])
+            weighed.notes["read-access"] = "those who look on become observers; what the others do decides"
 
 
-def _apart(text: str, points: dict[str, int], notes: dict[str, str]) -> None:
+def _apart(text: str, constraints: Sequence[str], weighed: _Weighed) -> None:
     """Parties on different participants cannot submit together, so joint control alone is never the answer."""
-    apart = _APART.search(text)
+    where, apart = next(
+        ((part, found) for part in (text, *constraints) if (found := _APART.search(part[:MAX_READ]))),
+        (text, None),
+    )
+    points, behind, notes = weighed.points, weighed.behind, weighed.notes
     if apart is None or not points["joint-control"]:
         return
     for name in _INCLUDES["joint-control"]:
         notes.pop(name, None)
-    instead = "multi-party-agreement" if _SEVERAL.search(text) else "propose-accept"
+    instead = "multi-party-agreement" if _SEVERAL.search(f"{text}\n{where}") else "propose-accept"
     points[instead] = max(points[instead], points["joint-control"])
+    behind[instead] = max(behind[instead], behind["joint-control"])
     notes[instead] = f"you say '{apart.group(0)}', so the consent of the two is collected step by step"
-    points["joint-control"] = min(points["joint-control"], 1)
+    points["joint-control"], behind["joint-control"] = min(points["joint-control"], 1), -MOST
     notes["joint-control"] = (
         f"you say '{apart.group(0)}', and parties that are apart cannot submit one command together"
     )

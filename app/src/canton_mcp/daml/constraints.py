@@ -11,7 +11,7 @@ from canton_mcp.daml import tree
 from canton_mcp.daml.choosing import Decision, choose
 from canton_mcp.daml.guards import CLOCK, Guard, guards, said
 from canton_mcp.daml.intent import read_intent
-from canton_mcp.daml.patterns import Level, Pattern
+from canton_mcp.daml.patterns import PATTERNS, Level, Pattern
 from canton_mcp.daml.reader import read
 from canton_mcp.daml.words import name_stems, stem, stems, words
 
@@ -22,12 +22,16 @@ Fate = Literal["addressed", "yours_to_add", "not_understood"]
 
 @dataclass(frozen=True)
 class Considered:
-    """A constraint, what the skeleton does about it, and code to add where it does nothing yet."""
+    """A constraint, what the skeleton does about it, and code to add where it does nothing yet.
+
+    `besides` is the id of another pattern that the constraint asks for.
+    """
 
     constraint: str
     status: Fate
     detail: str
     code: str = ""
+    besides: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,9 +58,23 @@ def consider(constraints: Sequence[str], decision: Decision, level: Level) -> li
         ]
     module = read(decision.chosen.pattern.code(level, test=False))
     skeleton = _Skeleton(decision.chosen.pattern, module, guards(module))
-    return [Considered(text, *_fate(text, skeleton, decision)) for text in constraints]
+    return [
+        Considered(
+            text, *(fate := _fate(text, skeleton, decision)), besides=_besides(text, fate[0], skeleton)
+        )
+        for text in constraints
+    ]
 
 
+def _besides(text: str, status: Fate, skeleton: _Skeleton) -> str:
+    """The pattern that an open constraint asks for by itself, when it is another one."""
+    own = choose(text).chosen if status == "yours_to_add" else None
+    return own.pattern.id if own and own.points >= _CLEAR and own.pattern.id != skeleton.pattern.id else ""
+
+
+_CLEAR = 3
+"""Points from which on a constraint asks for a pattern by itself."""
+_ADMINS = frozenset({"admin", "operator", "host", "venue", "provider", "issuer"})
 _ENDING = stems(
     "revoke withdraw cancel terminate abandon unshare leave exclude close drop clawback end discard"
 )
@@ -103,9 +121,10 @@ def _by_intent(text: str, skeleton: _Skeleton) -> _Fate | None:
 def _by_pattern(text: str, skeleton: _Skeleton, decision: Decision) -> _Fate:
     """What the constraint asks for by itself may be another pattern's business."""
     own = choose(text)
-    if own.chosen is None or own.chosen.points < 3:
+    if own.chosen is None or own.chosen.points < _CLEAR:
         return "not_understood", "compare the skeleton with this constraint by hand", ""
-    if own.chosen.pattern.id == skeleton.pattern.id and _DENIES.search(text):
+    denied = _DENIES.search(text) and not _DENIES.search(own.chosen.words[0])
+    if own.chosen.pattern.id == skeleton.pattern.id and denied:
         return (
             "not_understood",
             f"compare '{own.chosen.words[0]}' in the skeleton with this constraint by hand",
@@ -181,6 +200,45 @@ def _rejecting(text: str, skeleton: _Skeleton) -> _Fate:
         "yours_to_add",
         "add a consuming choice for the party asked",
         f"    choice Reject : ()\n      controller {party}\n      do pure ()\n",
+    )
+
+
+_PERIOD = re.compile(
+    r"\b(?:per|each|every|an?) (hour|day|week|month|year)\b|\b(dai|week|month|year)ly\b", re.I
+)
+
+
+def _per_period(text: str, skeleton: _Skeleton) -> _Fate | None:
+    """A limit over time needs a contract that remembers what was used."""
+    period = _PERIOD.search(text)
+    if period is None:
+        return None
+    unit = (period[1] or {"dai": "day"}.get(period[2], period[2])).lower()
+    length = {"week": "days 7", "month": "days 30", "year": "days 365"}.get(unit, f"{unit}s 1")
+    number = re.search(r"\d[\d_,.]*", text)
+    code = (
+        f"    limit : Decimal{f'  -- {number[0]}' if number else ''}\n    used : Decimal\n    since : Time\n\n"
+        "        -- in the body of the choice, which is consuming and creates the contract again\n"
+        f"        now <- getTime\n        let fresh = now >= addRelTime since ({length})\n"
+        "        let total = (if fresh then 0.0 else used) + amount\n"
+        '        assertMsg "beyond the limit" (amount > 0.0 && total <= limit)\n'
+        "        create this with used = total; since = if fresh then now else since\n"
+    )
+    return (
+        "yours_to_add",
+        f"a limit for a {unit} needs a contract that remembers what was used: keep the sum and the start of the {unit} as fields",
+        code,
+    )
+
+
+def _atomic(text: str, skeleton: _Skeleton) -> _Fate:
+    if skeleton.pattern.id in ("delegated-settlement", "token-standard"):
+        return "addressed", "both legs are exercised in one choice: they happen together or not at all", ""
+    return (
+        "addressed",
+        "whatever a choice does happens as a whole or not at all; if assets of two owners have to move together, "
+        "move both in one choice, as 'Delegated settlement' does",
+        "",
     )
 
 
@@ -357,35 +415,64 @@ def _keyless(text: str, skeleton: _Skeleton) -> _Fate:
 
 
 def _alone(text: str, skeleton: _Skeleton) -> _Fate | None:
-    """No single administrator: no template with an amount is signed by one party alone."""
+    """No single administrator: nothing that concerns others hangs on one signature."""
+    ruled = [
+        (template, choice)
+        for template, choice in skeleton.choices
+        if _lone(template) in _ADMINS and _controllers(choice) == [_lone(template)] and template.observers
+    ]
+    grouped = next(
+        (guard for guard in skeleton.guards if guard.left.startswith("length ") and guard.choice), None
+    )
+    if grouped:
+        return "addressed", f"{grouped.choice} needs several signatures: it tests {grouped.text}", ""
+    if ruled:
+        template, choice = ruled[0]
+        group = next(entry for entry in PATTERNS if entry.id == "threshold-approval")
+        return (
+            "yours_to_add",
+            f"{choice.name} of {template.name} is decided by {_lone(template)} alone: let a group decide it by "
+            f"'{group.name}', or make {_lone(template)} a party that several participants host with a threshold",
+            _templates_of(group),
+        )
     valued = [
         template
         for template in skeleton.module.templates
         if any(field.name in ("amount", "balance") for field in template.fields)
     ]
-    if not valued:
-        needed = next(
-            (guard for guard in skeleton.guards if guard.left.startswith("length ") and guard.choice), None
-        )
+    lone = [template.name for template in valued if _lone(template)]
+    if lone:
         return (
-            ("addressed", f"{needed.choice} needs several signatures: it tests {needed.text}", "")
-            if needed
-            else None
+            "yours_to_add",
+            f"{lone[0]} is signed by one party alone: add the party whose value it is as a signatory",
+            "",
         )
-    lone = [
-        template.name for template in valued if sum(len(clause.items) for clause in template.signatories) == 1
-    ]
-    if not lone:
+    if valued:
         return (
             "addressed",
             "every template that holds a value is signed by more than one party, so none moves it alone",
             "",
         )
+    shared = next((template for template in skeleton.module.templates if not _lone(template)), None)
+    if shared is None:
+        return None
     return (
-        "yours_to_add",
-        f"{lone[0]} is signed by one party alone: add the party whose value it is as a signatory",
+        "addressed",
+        f"nobody decides for others: {shared.name} needs the signatures of {' and '.join(_signers(shared))}, and each gives "
+        "its own",
         "",
     )
+
+
+def _signers(template: tree.Template) -> list[str]:
+    return [said(item) or "others" for clause in template.signatories for item in clause.items]
+
+
+def _lone(template: tree.Template) -> str:
+    """The only signatory of a template, if it is one party."""
+    signers = _signers(template)
+    kind = next((field.type.head for field in template.fields if [field.name] == signers), "Party")
+    return signers[0] if len(signers) == 1 and kind == "Party" else ""
 
 
 def _documented(text: str, skeleton: _Skeleton) -> _Fate:
@@ -466,6 +553,18 @@ _RULES: tuple[_Rule, ...] = (
         _partial,
     ),
     (
+        r"\batomic\w*|\ball[- ]or[- ]nothing\b|\bin one (?:single )?transaction\b",
+        _atomic,
+    ),
+    (
+        r"\b(?:operators?|admin\w*|platform|provider|issuer|host|owner)\b.{0,30}\b(?:not|n't|never|cannot|no longer)\b.{0,20}\btrust"
+        r"|\b(?:no|not|without|never|n't)\b.{0,20}\btrust(?:ed|ing)? (?:the |an? |any )?(?:\w+ )?"
+        r"(?:operator|admin\w*|party|third|middle\w*)"
+        r"|\b(?:no|without)\b.{0,12}\b(?:central|trusted|lone) (?:\w+ )?(?:operator|admin\w*|party|authority|intermediary)"
+        r"|\bdecentrali[sz]|\bmiddle-?m[ae]n\b",
+        _alone,
+    ),
+    (
         r"\b(?:no|not|without|never)\b.{0,30}\b(?:single|lone|one)\b.{0,20}\b(?:admin|operator|party|point"
         r"|person|signature)|\bno god\b|\bno (?:central )?admin\w*\b|\bcustod",
         _alone,
@@ -473,6 +572,10 @@ _RULES: tuple[_Rule, ...] = (
     (
         r"\bnon-?negative|\bpositive\b|\bzero\b|\bnegative\b",
         _positive,
+    ),
+    (
+        r"\blimit|\bmaxim|\bat most\b|\bcap(?:ped)?\b|\bexceed|\bno more than\b|\bnot more than\b|\bup to \d",
+        _per_period,
     ),
     (
         r"\blimit|\bmaxim|\bat most\b|\bcap(?:ped)?\b|\bexceed|\bno more than\b|\bnot more than\b|\bup to \d",

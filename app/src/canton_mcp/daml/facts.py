@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 from canton_mcp.daml import tree
-from canton_mcp.daml.evaluate import Budget, Evaluator, kind_of, operands, spine
+from canton_mcp.daml.evaluate import Evaluator
+from canton_mcp.daml.expressions import operands, spine
 from canton_mcp.daml.paths import (
     Atom,
     Builtin,
@@ -22,6 +22,8 @@ from canton_mcp.daml.paths import (
     Tuple_,
     Value,
 )
+from canton_mcp.daml.record import record
+from canton_mcp.daml.values import Budget, kind_of
 
 __all__ = [
     "AnyOf",
@@ -33,7 +35,9 @@ __all__ = [
     "Member",
     "Reader",
     "Unfollowed",
+    "elements",
     "missing",
+    "speaks_of",
 ]
 
 _MAX_FACTS = 300
@@ -42,6 +46,7 @@ _MAX_SPLITS = 6
 _MAX_DEPTH = 12
 _MAX_CANONICAL_DEPTH = 24
 _MAX_SUPERSETS = 4
+_MAX_PARTS = 200
 _RANK: dict[Origin, int] = {
     "party": 0,
     "field": 1,
@@ -53,7 +58,7 @@ _RANK: dict[Origin, int] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Equal:
     """Two values are the same."""
 
@@ -62,7 +67,7 @@ class Equal:
     line: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Differ:
     """Two values are not the same."""
 
@@ -71,7 +76,7 @@ class Differ:
     line: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Member:
     """A value is one of a collection's, or (`all_of_it`) all values of a collection are."""
 
@@ -81,7 +86,7 @@ class Member:
     all_of_it: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class AnyOf:
     """All facts of at least one of the alternatives hold."""
 
@@ -89,7 +94,7 @@ class AnyOf:
     line: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Unfollowed:
     """Something is tested, but what follows from it is not known: the paths that occur in it."""
 
@@ -110,6 +115,13 @@ class Facts:
         self.added = added
         self.size: int = len(added) + (parent.size if parent is not None else 0)
         self._closed: Closed | None = None
+
+    def since(self, earlier: Facts) -> Iterator[Fact]:
+        """Those that were added to earlier ones."""
+        facts: Facts | None = self
+        while facts is not None and facts is not earlier:
+            yield from facts.added
+            facts = facts.parent
 
     def with_facts(self, facts: Iterable[Fact]) -> Facts:
         """These facts and more; those beyond a bound are left out, which can only make less provable."""
@@ -443,7 +455,10 @@ class Reader:
             if found is None:
                 return None
             lifted: list[Fact] = []
+            numbers = elements(self._values.term(element))
             for fact in found:
+                if not speaks_of(fact, numbers):
+                    continue  # it need not hold: there may be no element
                 lifted.append(fact)
                 if (
                     isinstance(fact, Member) and fact.value.number == element.number
@@ -486,6 +501,42 @@ def _any(alternatives: Sequence[tuple[Fact, ...]], line: int) -> tuple[Fact, ...
         mentions = {number for facts in alternatives for fact in facts for number in mentioned(fact)}
         return (Unfollowed(frozenset(mentions), line),)
     return (AnyOf(tuple(alternatives), line),)
+
+
+def speaks_of(fact: Fact, numbers: set[int]) -> bool:
+    """Whether a path of a fact leads through one of these values."""
+    match fact:
+        case Equal(left=left, right=right) | Differ(left=left, right=right):
+            return _leads(left, numbers) or _leads(right, numbers)
+        case Member(value=value):
+            return _leads(value, numbers)
+        case AnyOf(alternatives=alternatives):
+            return all(any(speaks_of(one, numbers) for one in facts) for facts in alternatives)
+        case Unfollowed():
+            return True
+
+
+def elements(term: Term) -> set[int]:
+    """The numbers of an element of a collection, or of those that it is put together from."""
+    found, waiting = {term.number}, [term]
+    while waiting and len(found) < _MAX_PARTS:
+        one = waiting.pop()
+        if one.head == "made":
+            waiting += one.parts
+        elif one.head == "element":
+            found.add(one.number)
+    return found
+
+
+def _leads(term: Term, numbers: set[int]) -> bool:
+    waiting, seen = [term], 0
+    while waiting and seen < _MAX_PARTS:
+        one = waiting.pop()
+        seen += 1
+        if one.number in numbers:
+            return True
+        waiting += one.parts
+    return False
 
 
 def mentioned(fact: Fact) -> Iterator[int]:
@@ -573,6 +624,13 @@ def _conditional(atoms: Iterable[Atom], values: Evaluator) -> list[AnyOf]:
 def _uncovered(required: PartySet, available: PartySet, closed: Closed, values: Evaluator) -> list[Atom]:
     values.budget.steps -= len(required.atoms) + len(available.atoms)
     have = {closed.canonical(atom.term).number for atom in available.atoms}
+    for atom in available.atoms:  # what one of several sets has in all cases is there
+        cases = [
+            {closed.canonical(one.term).number for one in case.atoms}
+            for case in values.alternatives.get(atom.term.number, ())
+        ]
+        if cases:
+            have |= set.intersection(*cases)
     return [atom for atom in required.atoms if not _covered(atom, have, closed, values, 0)]
 
 
@@ -598,7 +656,8 @@ def _covered(atom: Atom, have: set[int], closed: Closed, values: Evaluator, dept
             larger.append(fact.of)
     for whole in larger[:_MAX_FACTS]:
         inside = values.parties(whole)
-        if inside.atoms and not inside.opaque:
+        nothing = isinstance(whole, Collection) and not whole.parts
+        if (inside.atoms or nothing) and not inside.opaque:
             inner = (one for one in inside.atoms if one.term.number != atom.term.number)
             known = len(inside.atoms) - sum(_covered(one, have, closed, values, depth + 1) for one in inner)
             if not known:

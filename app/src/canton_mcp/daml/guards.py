@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 from canton_mcp.daml import tree
@@ -37,6 +37,16 @@ _TIMES = {
 }
 _MEMBER = {"elem": "elem", "notElem": "notElem", "member": "elem", "notMember": "notElem"}
 _TESTS = ("assert", "require", "check", "ensure", "validate", "guard", "must", "verify")
+_PARTS: dict[type, tuple[str, ...]] = {
+    kind: tuple(
+        field.name
+        for field in reversed(fields(kind))
+        if field.type not in ("str", "bool", "Place", "Place | None")
+    )
+    for kind in vars(tree).values()
+    if isinstance(kind, type) and is_dataclass(kind)
+}
+"""By class of the tree, the fields that may hold nodes, the last one first."""
 
 
 @dataclass(frozen=True)
@@ -55,14 +65,16 @@ class Guard:
     text: str
 
 
-def guards(module: tree.Module) -> tuple[Guard, ...]:
-    """The guards of all templates and their choices, in order."""
+def guards(module: tree.Module, wanted: Callable[[str], object] | None = None) -> tuple[Guard, ...]:
+    """The guards of all templates and their choices, in order; of the choices whose name is `wanted`, if that is given."""
     helpers = {function.name: function for function in module.functions}
     found: list[Guard] = []
     for template in module.templates:
         if template.ensure is not None:
             found += _Reader(template.name, None, helpers, module.text).conditions(template.ensure, True)
         for choice in template.choices:
+            if wanted is not None and not wanted(choice.name):
+                continue
             if choice.body is not None and len(found) < _MAX_GUARDS:
                 found += _Reader(template.name, choice.name, helpers, module.text).body(choice.body)
     return tuple(found[:_MAX_GUARDS])
@@ -86,11 +98,14 @@ def inside(node: Any) -> Iterator[Any]:
         if not stack:
             return
         current = stack.pop()
-        if isinstance(current, tuple) and not isinstance(current, tree.Place):
+        if type(current) is tuple:
             stack.extend(reversed(current))
-        elif hasattr(current, "__dataclass_fields__"):
+            continue
+        parts = _PARTS.get(type(current))
+        if parts is not None:
             yield current
-            stack.extend(getattr(current, name) for name in reversed(current.__dataclass_fields__))
+            for name in parts:
+                stack.append(getattr(current, name))
 
 
 def said(expression: tree.Expression | None) -> str:
@@ -194,6 +209,8 @@ class _Reader:
                     "&&" if positive else "||"
                 ):
                     stack += [(right, positive), (left, positive)]
+                case tree.Operation(operator="||") if positive and (one_of := _one_of(node)) is not None:
+                    yield self._guard(node, one_of[0], "elem", ", ".join(one_of[1]))
                 case tree.Operation(operator=operator) if operator in _TURNED or operator == "===":
                     yield from self._comparison(node, operator.replace("===", "=="), positive, clocks)
                 case tree.Operation(operator="$", left=tree.Name(name="not"), right=inner):
@@ -235,6 +252,27 @@ class _Reader:
             left, operator, right = right, _TURNED.get(operator, operator), left
         text = " ".join(self.text[place.start : place.end].split())
         return Guard(self.template, self.choice, place.line, left, operator, right, text[:120])
+
+
+def _one_of(node: tree.Expression) -> tuple[str, list[str]] | None:
+    """``x == a || x == b`` is x and what it may be; None for any other alternative."""
+    pairs: list[tuple[str, str]] = []
+    waiting = [node]
+    while waiting:
+        match waiting.pop():
+            case tree.Operation(operator="||", left=left, right=right):
+                waiting += [right, left]
+            case tree.TupleOf(items=(single,)):
+                waiting.append(single)
+            case tree.Operation(operator="==", left=left, right=right) if said(left) and said(right):
+                pairs.append((said(left), said(right)))
+            case _:
+                return None
+    common = set.intersection(*({*pair} for pair in pairs))
+    if len(pairs) < 2 or len(common) != 1:
+        return None
+    (name,) = common
+    return name, [right if left == name else left for left, right in pairs]
 
 
 def _items(expression: tree.Expression) -> str:

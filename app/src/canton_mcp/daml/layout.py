@@ -29,6 +29,13 @@ _NEW_DECLARATION = frozenset({"template", "data", "newtype", "import"})
 _WITH_FIELDS = frozenset({"template", "interface", "exception", "data", "newtype", "choice"})
 """What a declaration with fields starts with."""
 _CONSUMPTIONS = frozenset({"nonconsuming", "preconsuming", "postconsuming"})
+_CLAUSES = frozenset({"signatory", "observer", "maintainer", "ensure", "agreement"})
+_MEMBERS = _CLAUSES | _CONSUMPTIONS | {"choice"}
+"""Words that start a member of a template, and nothing else at the start of a line before an argument."""
+_OUT_OF_LINE = frozenset({"var", "do", "with", "controller"})
+_ARGUMENTS = frozenset({"var", "con", "(", "[", "str", "num"})
+_OPERAND_ENDS = frozenset({"var", "con", ")", "]", ".f", "num", "str"})
+_NEAR = 60
 _GUARDED = frozenset({"of", "catch", "let", "where", "top", "mif"})
 """Blocks whose items may have guards."""
 _SPECIAL = frozenset(
@@ -123,7 +130,7 @@ class _Layout:
         for kept in range(index):
             self._copy(kept)
         self._virtual(OPEN)
-        base = self.columns.at(tokens.line_starts[lines[index]], starts[index]) if index < count else 1
+        base = self.columns.at(tokens.code_starts[lines[index]], starts[index]) if index < count else 1
         self.stack.append(_Context("top", base, 0, len(out.kinds) - 1))
         out_kinds, out_texts, out_starts, out_ends, out_lines = (
             out.kinds,
@@ -270,6 +277,8 @@ class _Layout:
                 stack[0].column = column
             self._separate()
             return
+        if kind in _OUT_OF_LINE and self._out_of_line(index, column, kind):
+            return
         while True:
             depth = len(stack) - 1
             while stack[depth].kind in _MARKERS:
@@ -298,6 +307,8 @@ class _Layout:
                     return
                 if context.kind == "mif":
                     return
+                if kind == "do" and depth == 0 and self._find("controller?") > 0:
+                    return  # The end of a choice whose beginning was not pasted.
                 if depth == 0 and column < context.column:
                     context.column = column
                 self._separate()
@@ -305,8 +316,122 @@ class _Layout:
             self._close_until(depth)
             if context.kind == "let":
                 self._push("let?", 0, 0)  # Its `in` may follow.
-        if kind == "var":
+        if kind == "var" or kind == "con":
             self._misplaced_choice(index)
+
+    def _first_of(self, context: _Context) -> str:
+        """The first word of the item that is being read; empty if nothing of it has been."""
+        texts = self.out.texts
+        return texts[context.item + 1] if context.item + 1 < len(texts) else ""
+
+    def _out_of_line(self, index: int, column: int, kind: str) -> bool:
+        """Takes a field, a clause or a part of a choice in a column that it cannot have for what it is, with a problem."""
+        stack, texts, kinds = self.stack, self.tokens.texts, self.tokens.kinds
+        depth = len(stack) - 1
+        while stack[depth].kind in _MARKERS:
+            depth -= 1
+        context = stack[depth]
+        text, following = texts[index], kinds[index + 1 : index + 2]
+        if kind != "var":
+            while depth and (stack[depth].kind in _MARKERS or stack[depth].column > column):
+                depth -= 1
+            context = stack[depth]
+            starts = self._first_of(context)
+            if column != context.column or context.owner not in ("template", "interface"):
+                return False
+            if not (starts == "choice" or starts in _CONSUMPTIONS) or self._find_on(index, "can"):
+                return False
+            self._problem(
+                index, f"'{text}' belongs to the choice above: it stands to the right of the word 'choice'"
+            )
+            while stack[-1] is not context and stack[-1].kind not in _MARKERS:
+                self._pop()
+            return True
+        if following in ([":"], [","]):
+            return self._field_out_of_line(index, depth, column)
+        if text not in _MEMBERS or not following or following[0] not in _ARGUMENTS:
+            return False
+        if context.owner == "fields" and self._first_of(stack[depth - 1]) == "template":
+            self._problem(index, f"'where' is missing before '{text}': it ends the fields of a template")
+            self._close_until(depth)
+            self._supply("where", column, "template")
+            return True
+        if context.owner == "template" and column > context.column and text not in _CONSUMPTIONS:
+            last = len(self.out.kinds) - 1
+            if (
+                text == "choice"
+                or self._first_of(context) not in _CLAUSES
+                or last == context.item + 1
+                or self.out.kinds[last] not in _OPERAND_ENDS
+            ):
+                return False
+        else:
+            while depth > 0 and stack[depth].owner not in ("template", "interface"):
+                depth -= 1
+            if not (depth and stack[0].column < column < stack[depth].column):
+                return False
+            if any(above.column == column for above in stack):
+                return False
+            self._adopt(stack[depth], index, column)
+        tab = " (a tab reaches to the next eighth column: use blanks)" if "\t" in self.tokens.text else ""
+        self._problem(
+            index, f"'{text}' starts in another column than the members of the template above it{tab}"
+        )
+        self._close_until(depth + 1)
+        self._separate()
+        return True
+
+    def _field_out_of_line(self, index: int, depth: int, column: int) -> bool:
+        """``name : Type`` in a column of its own, or without the word ``with`` before it."""
+        stack, text = self.stack, self.tokens.texts[index]
+        context = stack[depth]
+        if context.owner == "fields":
+            if column == context.column or column <= context.enclosing:
+                return False
+            self._problem(index, f"the field {text} starts in another column than the fields above it")
+            self._adopt(context, index, column)
+            self._close_until(depth + 1)
+            self._separate()
+            return True
+        first = self._first_of(context)
+        of_template = depth == 0 and first == "template"
+        of_choice = context.owner == "template" and (first == "choice" or first in _CONSUMPTIONS)
+        if column <= context.column or not (of_template or of_choice) or depth != len(stack) - 1:
+            return False
+        if "with" in self.out.kinds[context.item : context.item + _NEAR]:
+            return False
+        self._problem(index, f"'with' is missing before the field {text}")
+        self._supply("with", column, "fields")
+        return True
+
+    def _adopt(self, context: _Context, index: int, column: int) -> None:
+        """Gives a block the column of its second item if the third has it too: then the first one is out of line."""
+        if self.out.kinds[context.item] != OPEN:
+            return
+        kinds, texts, indents = self.tokens.kinds, self.tokens.texts, self.tokens.indents
+        for at in range(index + 1, min(index + _NEAR, len(kinds) - 1)):
+            if indents[at] and (
+                texts[at] in _MEMBERS or (kinds[at] == "var" and kinds[at + 1] in (":", ","))
+            ):
+                if indents[at] == column:
+                    context.column = column
+                return
+
+    def _supply(self, opener: str, column: int, owner: str) -> None:
+        """Starts a block whose opener is missing in the text."""
+        self._virtual(opener)
+        self._virtual(OPEN)
+        self._push(opener, column, len(self.out.kinds) - 1, owner)
+
+    def _find_on(self, index: int, kind: str) -> bool:
+        """Whether a token of that kind follows before the next ``do``, ``with`` or ``choice``, not far away."""
+        kinds, texts = self.tokens.kinds, self.tokens.texts
+        for at in range(index + 1, min(index + _NEAR, len(kinds))):
+            if kinds[at] == kind:
+                return True
+            if kinds[at] in ("do", "with") or texts[at] == "choice":
+                return False
+        return False
 
     def _declares(self, index: int, kind: str) -> bool:
         """Whether a declaration must start here, whatever is still open."""
@@ -337,14 +462,34 @@ class _Layout:
         """A choice in the wrong column is still a member of its template."""
         texts, kinds = self.tokens.texts, self.tokens.kinds
         at = index + 1 if texts[index] in _CONSUMPTIONS else index
+        if kinds[at : at + 2] == ["con", ":"]:
+            self._torn_choice()
+            return
         if not (texts[at : at + 1] == ["choice"] and kinds[at + 1 : at + 3] == ["con", ":"]):
             return
         if at == index and index and texts[index - 1] in _CONSUMPTIONS:
             return
         for depth in range(len(self.stack) - 1, -1, -1):
             if self.stack[depth].owner in ("template", "interface", "can") or depth == 0:
+                if depth:
+                    self._problem(
+                        index,
+                        f"'{texts[index]}' starts in another column than the members of the template above it",
+                    )
                 self._close_until(depth + 1)
                 self._separate()
+                return
+
+    def _torn_choice(self) -> None:
+        """A choice of a ``controller .. can`` that was not pasted does not go on with the clause above it."""
+        for depth in range(len(self.stack) - 1, -1, -1):
+            context = self.stack[depth]
+            if context.owner == "template":
+                if self._first_of(context) in _CLAUSES:
+                    self._close_until(depth + 1)
+                    self._separate()
+                return
+            if context.kind not in _MARKERS:
                 return
 
     # Tokens
@@ -360,6 +505,12 @@ class _Layout:
                 stack.pop()
                 self._copy(index, "body")
                 return self._open(index, "do")
+        elif kind == "with":
+            if self.tokens.indents[index] and stack[-1].kind == "controller?":
+                self._problem(index, "the fields of a choice stand before its 'controller'")
+                stack.pop()
+                self._copy(index, "fields")
+                return self._open(index, kind)
         elif kind == "where":
             while stack[-1].kind in _MARKERS or stack[-1].kind in ("do", "with", "mif"):
                 self._pop()
@@ -391,7 +542,7 @@ class _Layout:
         enclosing = top.column or top.enclosing
         column = 0
         if following < len(tokens.kinds):
-            column = self.columns.at(tokens.line_starts[tokens.lines[following]], tokens.starts[following])
+            column = self.columns.at(tokens.code_starts[tokens.lines[following]], tokens.starts[following])
         relaxed = kind == "do" and column == enclosing and self._takes_same_column()
         if (column > enclosing or relaxed) and self._push(kind, column, item, owner):
             return True
@@ -419,8 +570,10 @@ class _Layout:
             return ""
         text = self.out.texts[first]
         if opener == "with":
+            torn = self.out.kinds[first] == "con" and self.out.kinds[first + 1 : first + 2] == [":"]
+            headless = text == "with" and context.kind == "top"
             declares = text in _WITH_FIELDS or text in _CONSUMPTIONS or context.kind == "can"
-            return "fields" if declares else ""
+            return "fields" if declares or torn or headless else ""
         if opener == "where":
             return text if text in ("template", "interface") else ""
         return ""
@@ -495,7 +648,7 @@ class _Layout:
         self._virtual(OPEN)
         item = len(self.out.kinds) - 1
         column = self.columns.at(
-            self.tokens.line_starts[self.tokens.lines[following]], self.tokens.starts[following]
+            self.tokens.code_starts[self.tokens.lines[following]], self.tokens.starts[following]
         )
         if self._push("mif", column, item):
             return True

@@ -25,9 +25,9 @@ from canton_mcp.daml.actions import (
     Test,
     Verdict,
 )
-from canton_mcp.daml.evaluate import Budget
 from canton_mcp.daml.plans import plans
 from canton_mcp.daml.scope import Owner, Scope, scopes
+from canton_mcp.daml.values import Budget
 from canton_mcp.daml.walk import Walk
 
 __all__ = [

@@ -10,6 +10,7 @@ import re
 from bisect import bisect_right
 from dataclasses import dataclass, field
 
+from canton_mcp.daml.paste import unescaped, unwrapped
 from canton_mcp.daml.tree import Place, Problem
 
 __all__ = ["KEYWORDS", "MAX_PROBLEMS", "Tokens", "scan"]
@@ -57,7 +58,7 @@ _TOKEN = re.compile(
       | \d(?:[xX][0-9a-fA-F_]++|[\d_]*+(?:\.\d[\d_]*+)?+(?:[eE][+-]?\d++)?+)
       | '(?:[^'\\\n]|\\[^\n']{{1,8}}|\\')'
       | "[^\n]*+
-      | [←→⇒∷]
+      | [←→⇒∷…]
     )""",
     re.X,
 )
@@ -66,6 +67,8 @@ _RESERVED = {
     **{text: text for text in ("(", ")", "[", "]", "{", "}", ",", ";", "`", "\\")},
     **{text: text for text in ("=", "->", "<-", "|", ":", "..", "=>")},
     "_": "var",
+    "...": "hole",
+    "…": "hole",
     "→": "->",
     "←": "<-",
     "⇒": "=>",
@@ -81,7 +84,10 @@ _HEADS = {
 }
 _OTHER = {True: "var", False: "op"}
 _UNCLEAR = frozenset({"con?", "str?", "-?", ".?", "@?", "{?"})
-_CPP = re.compile(r"^#(?:if|ifdef|ifndef|else|elif|endif|define|undef|include)\b[^\n]*", re.M)
+_CPP = re.compile(
+    r"^(?:#(?:if|ifdef|ifndef|else|elif|endif|define|undef|include)\b[^\n]*|daml 1\.[0-9]+[ \t]*$)", re.M
+)
+"""Lines that are not code: those of the preprocessor, and the version of the language in files of Daml 1."""
 _NESTED = re.compile(r"\{-|-\}")
 _FENCE = re.compile(r"^[ \t>]*(?:```+|~~~+)[ \t]*([\w+#.-]*)[^\n]*$", re.M)
 _FENCE_LANGUAGES = frozenset({"", "daml", "haskell", "hs"})
@@ -94,7 +100,8 @@ class Tokens:
     """Tokens in parallel lists; `indents` has the layout column of a token that is the first of its line, else 0.
 
     Kinds: "var", "con", "op", "num", "str", "chr", ".f" (``.field`` after a value), "(.f" (a selector), "@T" (a type
-    argument follows), "@" (in an as-pattern); keywords, brackets and reserved operators are kinds themselves.
+    argument follows), "@" (in an as-pattern), "hole" (``...`` for code that is left out), "elided" (the same as the
+    first of a line); keywords, brackets and reserved operators are kinds themselves.
     """
 
     text: str
@@ -105,6 +112,8 @@ class Tokens:
     indents: list[int] = field(default_factory=list)
     line_starts: list[int] = field(default_factory=lambda: [0, 0])
     """Offset of the start of each line; index 0 is not used."""
+    code_starts: list[int] = field(default_factory=list)
+    """The same, behind what a paste has put in front of the lines: columns of the layout count from here."""
     incomplete: str = ""
     """Why not all of the text was read; empty if it was."""
     comments: list[Place] = field(default_factory=list)
@@ -149,16 +158,19 @@ class Columns:
 def scan(text: str) -> Tokens:
     """The tokens of `text`; never raises."""
     # Replacements of equal length: offsets stay those of the text as it was sent.
-    plain = text.replace("\r\n", " \n").replace("\r", "\n") if "\r" in text else text
+    plain = unescaped(text.replace("\r\n", " \n").replace("\r", "\n") if "\r" in text else text)
+    regions = _fenced(plain) if "```" in plain or "~~~" in plain else [(0, len(plain))]
+    plain, margins = unwrapped(plain, regions)
     tokens = Tokens(plain)
     line_starts = tokens.line_starts
     position = plain.find("\n")
     while position >= 0:
         line_starts.append(position + 1)
         position = plain.find("\n", position + 1)
+    tokens.code_starts = [margins.get(start, start) for start in line_starts] if margins else line_starts
     columns = Columns(plain)
     restarts = 0
-    for start, end in _regions(plain):
+    for start, end in _without_directives(plain, regions):
         while start < end:
             start = _scan(tokens, columns, start, end)
             restarts += 1
@@ -170,12 +182,9 @@ def scan(text: str) -> Tokens:
     return tokens
 
 
-def _regions(text: str) -> list[tuple[int, int]]:
-    """The parts of the text that are code: without preprocessor lines, and inside Markdown fences if there are any."""
-    regions = [(0, len(text))]
-    if "```" in text or "~~~" in text:
-        regions = _fenced(text)
-    if "#" not in text:
+def _without_directives(text: str, regions: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The parts of the regions between preprocessor lines."""
+    if "#" not in text and "daml 1." not in text:
         return regions
     parts: list[tuple[int, int]] = []
     for start, end in regions:
@@ -187,6 +196,7 @@ def _regions(text: str) -> list[tuple[int, int]]:
 
 
 def _fenced(text: str) -> list[tuple[int, int]]:
+    """What stands inside Markdown fences, if there are any."""
     fences = list(_FENCE.finditer(text))
     if not fences or text.count("{-", 0, fences[0].start()) != text.count("-}", 0, fences[0].start()):
         return [(0, len(text))]
@@ -209,7 +219,7 @@ def _scan(tokens: Tokens, columns: Columns, start: int, end: int) -> int:
         tokens.lines,
         tokens.indents,
     )
-    line_starts = tokens.line_starts
+    line_starts, code_starts = tokens.line_starts, tokens.code_starts
     line = bisect_right(line_starts, start, 1) - 1
     first = not lines or lines[-1] != line
     reserved = _RESERVED
@@ -253,7 +263,9 @@ def _scan(tokens: Tokens, columns: Columns, start: int, end: int) -> int:
         starts.append(position)
         lines.append(line)
         if first:
-            indents.append(columns.at(line_starts[line], position))
+            if kind == "hole":
+                kinds[-1] = "elided"
+            indents.append(columns.at(code_starts[line], position))
             first = False
         else:
             indents.append(0)

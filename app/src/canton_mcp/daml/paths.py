@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from canton_mcp.daml import tree
+from canton_mcp.daml.record import record
 from canton_mcp.daml.scope import Kind, Owner, Scope, collection_of, expanded, is_party
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ _MAX_SHOWN = 80
 _MAX_SHOW_DEPTH = 8
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(eq=False)
 class Term:
     """A value by the way that leads to it; `number` is equal for equal ways."""
 
@@ -102,7 +103,7 @@ class Rec:
     term: Term | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(eq=False)
 class Part:
     """Elements of a collection: one value, or all elements of another collection."""
 
@@ -126,14 +127,14 @@ class Tuple_:
     term: Term | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(eq=False)
 class Contract:
     """The id of a contract whose payload is known, because it was created in sight."""
 
     payload: Value
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(eq=False)
 class Face:
     """A contract's payload seen through an interface."""
 
@@ -141,7 +142,7 @@ class Face:
     interface: Owner
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(eq=False)
 class Closure:
     """A function: equations with parameters, and arguments given so far."""
 
@@ -154,8 +155,12 @@ class Closure:
     place: tree.Place | None = None
     """Where a named helper is declared; None for lambdas and local functions."""
 
+    def with_given(self, given: tuple[Value | Lazy, ...], types: tuple[Kind, ...]) -> Closure:
+        """The same function with these arguments."""
+        return Closure(self.name, self.equations, self.env, given, types, self.signature, self.place)
 
-@dataclass(frozen=True, slots=True, eq=False)
+
+@record(eq=False)
 class Builtin:
     """A function of the standard library, a constructor, a selector or a section, with arguments given so far.
 
@@ -169,9 +174,15 @@ class Builtin:
     right: Value | Lazy | None = None
     types: tuple[Kind, ...] = ()
     place: tree.Place | None = None
+    methods: tuple[tuple[tree.Function, Scope], ...] = ()
+    """Of a method of a class: its declaration and what instances make of it."""
+
+    def with_given(self, given: tuple[Value | Lazy, ...], types: tuple[Kind, ...]) -> Builtin:
+        """The same function with these arguments."""
+        return Builtin(self.name, given, self.made, self.left, self.right, types, self.place, self.methods)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(eq=False)
 class Deferred:
     """An action that is named but not run yet: an expression, or a function with its arguments."""
 
@@ -189,7 +200,7 @@ class Choices:
     term: Term | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(eq=False)
 class Unknown:
     """Something that is not followed: its text, and the paths that occur in it."""
 
@@ -197,7 +208,7 @@ class Unknown:
     mentions: frozenset[int] = frozenset()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(eq=False)
 class Bottom:
     """No value: what led here aborts."""
 
@@ -304,7 +315,7 @@ class Terms:
         within: Value | None = None,
     ) -> Term:
         """The term of that structure; a kind that was not known before is kept."""
-        structure = (head, name, tuple(part.number for part in parts))
+        structure = (head, name, tuple([part.number for part in parts]) if parts else ())
         found = self._table.get(structure)
         if found is None:
             found = Term(len(self._table), head, name, parts, _origin(head, parts), kind, within)
@@ -314,6 +325,11 @@ class Terms:
             found = replace(found, kind=found.kind or kind, within=found.within or within)
             self._table[structure] = found
         return found
+
+    def field(self, term: Term, name: str) -> Term | None:
+        """The term of a field whose type is known, if there is one already."""
+        found = self._table.get(("get", name, (term.number,)))
+        return found if found is not None and found.kind is not None else None
 
     def fresh(self, name: str, kind: Kind | None = None) -> Term:
         """A term that equals no other."""
@@ -348,15 +364,16 @@ class Terms:
             return alias
         if depth > _MAX_SHOW_DEPTH:
             return "…"
+        if term.head == "get" and term.parts[0].head == "this" and term.parts[0].name == "this":
+            text = term.name
+            return text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 1] + "…"
         inner = [self.show(part, depth + 1) for part in term.parts[:4]]
         match term.head:
             case "this" | "self":
                 text = term.name or term.head
             case "get":
                 base = term.parts[0]
-                if base.head == "this" and base.name == "this":
-                    text = term.name
-                elif base.head in ("payload", "by_key") and base.number not in self._aliases:
+                if base.head in ("payload", "by_key") and base.number not in self._aliases:
                     text = f"{term.name} of {inner[0]}"
                 elif term.name == "Some":
                     text = inner[0]
@@ -413,7 +430,7 @@ def _origin(head: Head, parts: tuple[Term, ...]) -> Origin:
             return "expression"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Atom:
     """A party, or all parties of a collection (`many`; None when the type does not tell)."""
 

@@ -9,302 +9,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Literal
 
-from canton_mcp.daml import reader, tree
 from canton_mcp.daml.errors import Diagnosis
-from canton_mcp.daml.ledger import Action, ActionKind, Analysis, Entry, Party, analyse
+from canton_mcp.daml.survey import Body, Code, CodeAction, CodeTemplate, Role
 
 MAX_SITES = 20
-_MAX_SOURCE = 160
-_MAX_MORE_LINES = 6
 _SHARED_NAME = 3
 _MAX_NAMED = 20
-
-# the code, as far as it is needed here ------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Role:
-    """A party or a group of parties in the code, by the path that leads to it; `known` is False if none does.
-
-    `contract` is the other contract whose data it is, in the words of the code.
-    """
-
-    path: str
-    many: bool = False
-    known: bool = True
-    argument: bool = False
-    contract: str = ""
-
-    @property
-    def name(self) -> str:
-        """What the party is called where it is declared: ``holder`` for ``holder of asset`` and for ``c.holder``."""
-        return re.split(r"[. ]", self.path.partition(" of ")[0])[-1]
-
-
-@dataclass(frozen=True)
-class CodeChoice:
-    """A choice and who controls it."""
-
-    name: str
-    line: int
-    controllers: tuple[Role, ...]
-    consuming: bool
-
-
-@dataclass(frozen=True)
-class CodeTemplate:
-    """A template, its parties, and the clauses that errors speak of, as text.
-
-    `choices` has those of its interfaces as well; `open` says that there may be more, in an interface elsewhere.
-    An interface is one of these too, with `interface` set and without parties of its own.
-    """
-
-    name: str
-    line: int
-    signatories: tuple[Role, ...]
-    observers: tuple[Role, ...]
-    maintainers: tuple[Role, ...]
-    choices: tuple[CodeChoice, ...]
-    ensure: tuple[int, str] | None = None
-    key: tuple[int, str] | None = None
-    interface: bool = False
-    open: bool = False
-
-    def choice(self, name: str | None) -> CodeChoice | None:
-        """The choice of this name."""
-        return next((entry for entry in self.choices if entry.name == name), None)
-
-
-Body = Literal["choice", "method", "function"]
-_Act = Literal["create", "exercise", "archive", "fetch", "lookup"]
-
-
-@dataclass(frozen=True)
-class CodeAction:
-    """A ledger action. `choice` is the choice that takes it, or the method or function when no choice leads there.
-
-    `on` is the template it works on, `target` the same or the choice of an exercise, `interface` the one that
-    declares the choice. `calls` are the lines of the calls of helpers and methods that lead to it.
-    """
-
-    template: str
-    choice: str
-    line: int
-    kind: _Act
-    target: str | None
-    required: tuple[Role, ...]
-    available: tuple[Role, ...]
-    proved: bool
-    decided: bool
-    reason: str
-    source: str
-    own_contract: bool = False
-    body: Body = "choice"
-    on: str | None = None
-    interface: str | None = None
-    calls: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
-class Code:
-    """What a text of DAML source holds, for comparing it with an error."""
-
-    text: str
-    templates: tuple[CodeTemplate, ...] = ()
-    actions: tuple[CodeAction, ...] = ()
-    problems: tuple[tuple[int, str], ...] = ()
-    strings: tuple[tuple[int, str], ...] = field(default=(), repr=False)
-
-    def template(self, name: str | None) -> CodeTemplate | None:
-        """The template or interface of this name."""
-        return next((entry for entry in self.templates if entry.name == name), None)
-
-    def at(self, line: int) -> tuple[CodeTemplate | None, CodeChoice | None]:
-        """Template and choice that a line stands in, by where they start."""
-        template = max(
-            (entry for entry in self.templates if entry.line <= line),
-            key=lambda entry: entry.line,
-            default=None,
-        )
-        choices = (
-            [entry for entry in template.choices if template.line <= entry.line <= line] if template else []
-        )
-        return template, max(choices, key=lambda entry: entry.line, default=None)
-
-
-_STRING = re.compile(r"\"((?:[^\"\\\n]|\\.){1,500})\"")
-_ACTS: dict[ActionKind, tuple[_Act, ...]] = {
-    "create": ("create",),
-    "exercise": ("exercise",),
-    "exerciseByKey": ("exercise",),
-    "createAndExercise": ("create", "exercise"),
-    "archive": ("archive",),
-    "fetch": ("fetch",),
-    "fetchByKey": ("fetch",),
-    "fetchFromInterface": ("fetch",),
-    "fetchNByKey": ("fetch",),
-    "fetchAllByKey": ("fetch",),
-    "lookupByKey": ("lookup",),
-    "visibleByKey": ("lookup",),
-    "lookupNByKey": ("lookup",),
-    "lookupAllByKey": ("lookup",),
-}
-
-
-def survey(text: str) -> Code:
-    """Reads DAML source for `places` and `fixes`; the only function here that knows how it is analysed."""
-    module = reader.read(text)
-    analysis = analyse(module)
-    lines = text.split("\n")
-    return Code(
-        text,
-        (*_templates(module, analysis), *_interfaces(module, analysis)),
-        tuple(
-            _action(entry, action, act, lines)
-            for entry in analysis.entries
-            for action in entry.actions
-            for act in _ACTS[action.kind]
-        ),
-        tuple((problem.place.line, problem.message) for problem in module.problems),
-        tuple((number, found[1]) for number, line in enumerate(lines, 1) for found in _STRING.finditer(line)),
-    )
-
-
-def _templates(module: tree.Module, analysis: Analysis) -> Iterator[CodeTemplate]:
-    parties = {entry.place: entry for entry in analysis.templates}
-    local = {interface.name: interface for interface in module.interfaces}
-    entries = {(entry.owner, entry.name): entry for entry in analysis.entries if entry.kind == "choice"}
-    implemented = _implemented(module)
-    for template in module.templates:
-        found = parties.get(template.place)
-        faces = implemented.get(template.name, ())
-        choices = [*template.choices]
-        choices += [choice for face in faces if face in local for choice in local[face].choices]
-        yield CodeTemplate(
-            template.name,
-            template.place.line,
-            _roles(found.signatories) if found else (),
-            _roles(found.observers) if found else (),
-            _roles(found.maintainers) if found else (),
-            tuple(_choice(choice, entries.get((template.name, choice.name))) for choice in choices),
-            _clause(module.text, template.ensure),
-            _clause(module.text, template.key.value if template.key else None),
-            open=any(face not in local for face in faces),
-        )
-
-
-def _implemented(module: tree.Module) -> dict[str, list[str]]:
-    """The interfaces of each template of the module, wherever the instance stands."""
-    found: dict[str, list[str]] = {}
-    for template in module.templates:
-        for instance in template.instances:
-            found.setdefault(template.name, []).append(instance.interface.rpartition(".")[2])
-    for interface in module.interfaces:
-        for instance in interface.instances:
-            found.setdefault(instance.template.rpartition(".")[2], []).append(interface.name)
-    return found
-
-
-def _interfaces(module: tree.Module, analysis: Analysis) -> Iterator[CodeTemplate]:
-    entries = {(entry.interface, entry.name): entry for entry in analysis.entries if entry.kind == "choice"}
-    for interface in module.interfaces:
-        yield CodeTemplate(
-            interface.name,
-            interface.place.line,
-            (),
-            (),
-            (),
-            tuple(
-                _choice(choice, entries.get((interface.name, choice.name))) for choice in interface.choices
-            ),
-            interface=True,
-            open=bool(interface.requires),
-        )
-
-
-def _choice(choice: tree.Choice, entry: Entry | None) -> CodeChoice:
-    return CodeChoice(
-        choice.name,
-        choice.place.line,
-        _roles(entry.controllers) if entry else (),
-        choice.consumption in ("consuming", "preconsuming"),
-    )
-
-
-def _clause(text: str, value: tree.Expression | None) -> tuple[int, str] | None:
-    return (value.place.line, _shortened([text[value.place.start : value.place.end]])) if value else None
-
-
-def _action(entry: Entry, action: Action, act: _Act, lines: Sequence[str]) -> CodeAction:
-    via = f" (reached through {' and '.join(_call(call.name, call.place.line) for call in action.via)})"
-    return CodeAction(
-        entry.owner,
-        entry.name,
-        action.place.line,
-        act,
-        action.choice if act == "exercise" else action.template,
-        _roles(action.required),
-        _roles(action.available),
-        action.verdict.status == "proved",
-        action.verdict.status != "unknown",
-        action.verdict.reason + (via if action.via else ""),
-        _statement(lines, action.place.line, action.place.column),
-        action.own_contract,
-        "choice" if entry.kind == "choice" else "method" if entry.kind == "method" else "function",
-        action.template,
-        entry.interface,
-        tuple(call.place.line for call in action.via),
-    )
-
-
-def _call(name: str, line: int) -> str:
-    return f"{name}, called in line {line}"
-
-
-def _roles(parties: Iterable[Party]) -> tuple[Role, ...]:
-    return tuple(
-        Role(
-            party.path,
-            bool(party.many),
-            party.origin not in ("expression", "local") and party.many is not None,
-            party.origin == "argument",
-            _contract(party),
-        )
-        for party in parties
-    )
-
-
-def _contract(party: Party) -> str:
-    """The contract in ``holder of asset`` and in ``c.holder``."""
-    if party.origin != "contract":
-        return ""
-    return party.path.partition(" of ")[2] or party.path.rpartition(".")[0]
-
-
-def _statement(lines: Sequence[str], line: int, column: int) -> str:
-    """The text of an action: the rest of its line, and the lines below that are indented deeper."""
-    if not 0 < line <= len(lines):
-        return ""
-    first = lines[line - 1]
-    parts = [first[column - 1 :]]
-    depth = len(first) - len(first.lstrip())
-    for below in lines[line : line + _MAX_MORE_LINES]:
-        if not below.strip() or len(below) - len(below.lstrip()) <= depth:
-            break
-        parts.append(below)
-    return _shortened(parts)
-
-
-def _shortened(parts: Iterable[str]) -> str:
-    words = " ".join(word for part in parts for word in part[: 4 * _MAX_SOURCE].split())
-    return words if len(words) <= _MAX_SOURCE else words[:_MAX_SOURCE] + " …"
-
-
-# places -------------------------------------------------------------------------------------------------
+_NEAR = 12
+"""Lines from a submit to its command, at most."""
+_NAMED_LINE = 20
+"""A command in the code goes before one that is only possible."""
 
 
 @dataclass(frozen=True)
@@ -344,6 +61,8 @@ class Site:
 
 def _where(body: Body, template: str, choice: str | None) -> str:
     name = ".".join(part for part in (template, choice) if part)
+    if body == "script":
+        return f"script {choice}"
     return name if body == "choice" else f"{body} {name}"
 
 
@@ -419,6 +138,7 @@ def _authority_places(diagnosis: Diagnosis, code: Code) -> list[Site]:
         for action in code.actions
         if not action.proved and _concerns(diagnosis, action, code) and (site := _fitting(diagnosis, action))
     ]
+    submitted = _submitted(diagnosis, code)
     enclosing = diagnosis.enclosing
     if enclosing:
         inside = [
@@ -427,9 +147,58 @@ def _authority_places(diagnosis: Diagnosis, code: Code) -> list[Site]:
             if site.choice == enclosing.choice and enclosing.template in (site.template, site.interface)
         ] or inside
     if diagnosis.inside_choice is True and inside:
-        return inside
-    commands = _commands(diagnosis, code)
+        exact = any(_is_exact(site, diagnosis) for site in inside)
+        # A later command of a submission has a node number above 0, too.
+        later = () if exact or diagnosis.path else [site for site in submitted if _is_exact(site, diagnosis)]
+        return [*inside, *later]
+    commands = [*submitted, *_commands(diagnosis, code)]
     return commands if diagnosis.inside_choice is False and commands else [*inside, *commands]
+
+
+def _is_exact(site: Site, diagnosis: Diagnosis) -> bool:
+    """Whether as many parties were needed and there as the place has."""
+    counts = [(diagnosis.required, site.required), (diagnosis.given, site.available)]
+    return all(len(names) == len({role.path for role in roles}) for names, roles in counts)
+
+
+def _submitted(diagnosis: Diagnosis, code: Code) -> list[Site]:
+    """The commands of scripts that lack the authority, the nearest to where the error says it failed first."""
+    found: list[Site] = []
+    for action in code.submissions:
+        if any(site.line == action.line and site.source == action.source for site in found):
+            continue  # a create and an exercise in one
+        if action.proved or not _concerns(diagnosis, action, code):
+            continue
+        site = _fitting(diagnosis, action)
+        if site is None or not _may_be(site, diagnosis):
+            continue
+        near = [place.line for place in diagnosis.locations if place.line and place.line <= action.line]
+        score = site.score + 2 * (max(near, default=-_NEAR) > action.line - _NEAR)
+        found.append(
+            replace(
+                site,
+                action=f"{action.kind}{f' of {action.target}' if action.target else ''}, submitted in script {action.choice}",
+                target=action.on if action.kind != "exercise" else action.target,
+                command=True,
+                score=score + _NAMED_LINE,
+            )
+        )
+    return found
+
+
+def _may_be(site: Site, diagnosis: Diagnosis) -> bool:
+    """Whether the variables of a script can be the parties of the error, by their names."""
+    named = {name for names in (diagnosis.required, diagnosis.given, diagnosis.missing) for name in names}
+    known = dict(site.parties)
+    for roles, names in (
+        (site.required, diagnosis.required or diagnosis.missing),
+        (site.available, diagnosis.given),
+    ):
+        for role in roles:
+            other = next((name for _, name in _by_name([role], sorted(named))), None)
+            if names and other is not None and other not in names and known.get(role.path) != other:
+                return False
+    return True
 
 
 def _concerns(diagnosis: Diagnosis, action: CodeAction, code: Code) -> bool:
@@ -463,10 +232,13 @@ def _fitting(diagnosis: Diagnosis, action: CodeAction) -> Site | None:
         if one_is_enough
         else _assigned(diagnosis, action.required, action.available)
     )
+    held = {role.path for role in action.available}
+    if assigned is None and action.combined:
+        lacking = [role for role in action.required if role.path not in held]
+        assigned = _assigned(diagnosis, lacking, action.available)
     if assigned is None:
         return None
     parties, score = assigned
-    held = {role.path for role in action.available}
     lines = {action.line, *action.calls}
     score += 4 * action.decided + 2 * any(place.line in lines for place in diagnosis.locations)
     target = f" of {action.target}" if action.target else ""
@@ -559,9 +331,9 @@ def _commands(diagnosis: Diagnosis, code: Code) -> list[Site]:
         if template.name != diagnosis.template and (diagnosis.template is not None or template.interface):
             continue
         offers = [
-            ("create", None, template.line, template.signatories),
-            *(("exercise", choice.name, choice.line, choice.controllers) for choice in template.choices),
-            ("archive", None, template.line, template.signatories),
+            ("create", None, template.clause, template.signatories),
+            *(("exercise", choice.name, choice.clause, choice.controllers) for choice in template.choices),
+            ("archive", None, template.clause, template.signatories),
         ]
         for kind, choice, line, roles in offers:
             if diagnosis.action not in (None, kind) or (choice and diagnosis.choice not in (None, choice)):
@@ -631,9 +403,9 @@ def _empty_places(diagnosis: Diagnosis, code: Code) -> list[Site]:
     found = []
     for template in _named(diagnosis, code):
         clauses: list[tuple[str, str | None, int, tuple[Role, ...]]] = [
-            ("signatory", None, template.line, template.signatories)
+            ("signatory", None, template.clause, template.signatories)
         ]
-        clauses += [("controller", entry.name, entry.line, entry.controllers) for entry in template.choices]
+        clauses += [("controller", entry.name, entry.clause, entry.controllers) for entry in template.choices]
         for clause, choice, line, roles in clauses:
             if diagnosis.choice and choice not in (None, diagnosis.choice):
                 continue
@@ -662,7 +434,7 @@ def _empty_places(diagnosis: Diagnosis, code: Code) -> list[Site]:
 def _stakeholder_places(diagnosis: Diagnosis, code: Code) -> list[Site]:
     found = []
     for template in _named(diagnosis, code) if diagnosis.template else ():
-        observers = sentence(role.path for role in template.observers) or "nobody"
+        observers = sentence(role.path for role in template.observers)
         signers = sentence(role.path for role in template.signatories) or "nobody"
         found.append(
             Site(
@@ -672,7 +444,8 @@ def _stakeholder_places(diagnosis: Diagnosis, code: Code) -> list[Site]:
                 f"stakeholders of {template.name}",
                 (*template.signatories, *template.observers),
                 (),
-                f"is seen by signatory {signers} and observer {observers} only; controllers are not added by themselves",
+                f"is seen by signatory {signers}{f' and observer {observers}' if observers else ''} only; controllers are not "
+                "added by themselves",
                 kind="stakeholders",
             )
         )

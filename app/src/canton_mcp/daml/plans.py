@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from canton_mcp.daml import tree
-from canton_mcp.daml.evaluate import spine
+from canton_mcp.daml.expressions import spine
+from canton_mcp.daml.record import record
 from canton_mcp.daml.scope import Owner, Scope
 
 __all__ = ["Plan", "plans"]
@@ -15,7 +15,7 @@ __all__ = ["Plan", "plans"]
 _MAX_INSTANCES = 40
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Plan:
     """One thing to walk through: a choice, or a method or helper that is not reached otherwise."""
 
@@ -71,6 +71,9 @@ def plans(own: Scope, every: Sequence[Scope]) -> Iterable[Plan]:
                 yield Plan("script", None, own, bindings=function.equations, name=function.name)
         elif _may_act(function):
             yield Plan("helper", None, own, bindings=function.equations, name=function.name)
+    for function in module.functions:
+        if function.of is not None and function.equations and _may_act(_declared(function, own)):
+            yield Plan("helper", None, own, bindings=function.equations, name=function.name)
 
 
 def _methods(owner: Owner, instance: tree.Instance, own: Scope) -> Iterable[Plan]:
@@ -95,6 +98,12 @@ def _implementing(interface: Owner, every: Sequence[Scope]) -> list[Owner]:
                 if face is not None and face.declaration is interface.declaration and target is not None:
                     found.append(target)
     return found[:_MAX_INSTANCES]
+
+
+def _declared(method: tree.Function, own: Scope) -> tree.Function:
+    """The method with its signature, which its class has."""
+    signed = (one for one, _ in own.class_methods.get(method.name, ()) if one.type is not None)
+    return method if method.type is not None else next(signed, method)
 
 
 def _may_act(function: tree.Function) -> bool:

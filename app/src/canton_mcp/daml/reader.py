@@ -7,13 +7,15 @@ and the number of problems are bounded, so any text takes linear time.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, get_args
 
 from canton_mcp.daml import tree
+from canton_mcp.daml.cursor import HOLES
+from canton_mcp.daml.drafts import ChoiceHead, Found, Members, lowered
 from canton_mcp.daml.layout import CLOSE, END, OPEN, SEPARATOR, arrange
 from canton_mcp.daml.lexer import KEYWORDS, scan
-from canton_mcp.daml.terms import ATOMS, TYPE_ATOMS, Terms
-from canton_mcp.daml.tree import Expression, Place, Problem, Type
+from canton_mcp.daml.shapes import TYPE_ATOMS
+from canton_mcp.daml.terms import ATOMS, Terms
+from canton_mcp.daml.tree import Expression, Place
 
 __all__ = ["MAX_TEXT", "read"]
 
@@ -28,7 +30,51 @@ _CONSUMPTIONS: dict[str, tree.Consumption] = {
     "postconsuming": "postconsuming",
 }
 _PARTY_CLAUSES = frozenset({"signatory", "observer", "maintainer"})
-_EXPRESSIONS = get_args(Expression)
+_CLAUSE_ENDS = frozenset(
+    ["body", "do", "controller", "where", "with", "can", "observer", "authority", "elided", "fields"]
+)
+"""Kinds before which the parties of a clause end."""
+_PROSE_WORDS = 12
+_ENGLISH = (
+    frozenset(
+        {
+            "the",
+            "a",
+            "an",
+            "is",
+            "are",
+            "my",
+            "it",
+            "i",
+            "you",
+            "your",
+            "have",
+            "has",
+            "does",
+            "not",
+            "and",
+            "but",
+            "why",
+        }
+        | {
+            "please",
+            "thanks",
+            "here",
+            "for",
+            "following",
+            "when",
+            "get",
+            "error",
+            "code",
+            "what",
+            "how",
+            "can",
+            "with",
+        }
+        | {"to", "want", "help", "hi", "hello", "all"}
+    )
+    - KEYWORDS
+)
 
 
 def read(text: str) -> tree.Module:
@@ -53,7 +99,7 @@ class _Reader(Terms):
         header = self.stream.header
         name = texts[1] if header > 1 and kinds[1] == "con" else ""
         self.read_fixities()
-        found = _Found()
+        found = Found()
         for separator, start, end in self.items(header):
             self.depth = 0
             self.in_choice_head = False
@@ -84,9 +130,9 @@ class _Reader(Terms):
             incomplete=incomplete or self.stream.incomplete,
         )
         if self.deepest * (3 + self.tallest) > _MAX_HEIGHT:
-            lowered = _lowered(module, _MAX_HEIGHT, self.text)
-            assert isinstance(lowered, tree.Module)
-            return lowered
+            low = lowered(module, _MAX_HEIGHT, self.text)
+            assert isinstance(low, tree.Module)
+            return low
         return module
 
     def read_fixities(self) -> None:
@@ -107,7 +153,7 @@ class _Reader(Terms):
                     self.fixities[texts[at]] = (level, "r" if text == "infixr" else "l")
                 at += 1
 
-    def declaration(self, found: _Found, separator: int, start: int, end: int) -> None:
+    def declaration(self, found: Found, separator: int, start: int, end: int) -> None:
         """One item of the top level."""
         kinds, texts = self.kinds, self.texts
         kind, text = kinds[start], texts[start]
@@ -132,8 +178,17 @@ class _Reader(Terms):
             return
         elif kind == "var" and text == "exception" and following == "con":
             found.exceptions.append(self.exception(start, end))
+        elif kind == "controller" and "body" in kinds[start:end]:
+            found.loose_choices.append(self.headless_choice(start, end))
+        elif kind == "con" and following == ":":
+            found.members.choices.append(self.choice(start, end))
+        elif kind == "with" and following == OPEN and found.template is None:
+            found.templates.append(self.headless_template(start, end))
         elif kind == "controller" or (kind == "var" and self.is_member(separator, start)):
             self.loose_member(found, separator, start, end)
+            return
+        elif kind == "elided":
+            self.unexpected(start)
             return
         elif kind == "module":
             self.problem(start, "a second module header: one text holds one module")
@@ -141,7 +196,7 @@ class _Reader(Terms):
             self.function(found, separator, start, end)
         found.template = None
 
-    def loose_member(self, found: _Found, separator: int, start: int, end: int) -> None:
+    def loose_member(self, found: Found, separator: int, start: int, end: int) -> None:
         """A clause or a choice outside a template: part of the one right before it, or of one that was not pasted."""
         members = found.template
         if members is None:
@@ -187,10 +242,10 @@ class _Reader(Terms):
             self.problem(first, "an import needs the name of a module")
         return tree.Import(self.place(first, end - 1), module, alias, qualified)
 
-    def template(self, start: int, end: int) -> _Members:
+    def template(self, start: int, end: int) -> Members:
         """The members of a template."""
         kinds, texts = self.kinds, self.texts
-        members = _Members()
+        members = Members()
         self.at = start + 1
         named = start
         while self.at < end and kinds[self.at] not in ("with", "where"):
@@ -213,6 +268,29 @@ class _Reader(Terms):
         members.place = self.place(named, named)
         members.extent = self.place(start, end - 1)
         return members
+
+    def headless_template(self, start: int, end: int) -> Members:
+        """What follows the name of a template that was not pasted."""
+        members = Members()
+        self.at = start + 1
+        members.fields += self.fields()
+        if self.at < end and self.kinds[self.at] == "where" and self.kinds[self.at + 1] == OPEN:
+            for separator, first, last in self.items(self.at + 1):
+                self.member(members, separator, first, last)
+        self.rest(end)
+        self.problem(start, "the beginning of this template is missing: 'template Name' stands before 'with'")
+        members.place = self.place(start, start)
+        return members
+
+    def headless_choice(self, start: int, end: int) -> tree.Choice:
+        """The end of a choice whose first lines were not pasted."""
+        self.at = start
+        head = ChoiceHead()
+        self.choice_parts(head, end)
+        self.problem(
+            start, "the beginning of this choice is missing: 'choice Name : Type' stands before 'controller'"
+        )
+        return self.choice_of(head, self.place(start, start), "", "consuming", self.place(start, end - 1))
 
     def rest(self, end: int) -> None:
         """Notes what stands behind a declaration that has been read."""
@@ -244,12 +322,15 @@ class _Reader(Terms):
                 self.at += 1
             elif kind == ":" or (kind == "op" and texts[self.at] == "::"):
                 if kind == "op":
-                    self.problem(self.at, "a type follows ':' in DAML; '::' prepends to a list")
+                    self.double_colon(self.at)
                 self.at += 1
                 type_ = self.type()
                 found += [tree.Field(self.place(name, name), texts[name], type_) for name in names]
                 names = []
             elif kind == "," or kind == ";":
+                self.at += 1
+            elif kind in HOLES:
+                self.unexpected(self.at)
                 self.at += 1
             else:
                 self.unexpected(self.at)
@@ -259,7 +340,7 @@ class _Reader(Terms):
 
     # Members of templates and interfaces
 
-    def member(self, members: _Members, separator: int, start: int, end: int) -> None:
+    def member(self, members: Members, separator: int, start: int, end: int) -> None:
         """One item in the body of a template or an interface."""
         kinds, texts = self.kinds, self.texts
         self.at = start
@@ -271,6 +352,10 @@ class _Reader(Terms):
             if kinds[self.at] == OPEN:
                 members.bindings += self.bindings(self.at)
             self.rest(end)
+        elif kind in HOLES:
+            self.unexpected(start)
+        elif kind == "con" and kinds[start + 1] == ":":
+            members.choices.append(self.choice(start, end))
         elif kind != "var":
             self.problem(start, self.not_a_member(text, kind))
         elif text in _PARTY_CLAUSES:
@@ -328,6 +413,8 @@ class _Reader(Terms):
         """What to say about an item that does not belong into the body of a template."""
         if kind == "do":
             return "a 'do' that belongs to no choice: it must stand to the right of the choice's first word"
+        if text[:2] == "//" or text == "#":
+            return f"unexpected '{text[:40]}': comments start with '--'"
         if kind in ("with", "where"):
             return f"a '{kind}' that belongs to nothing: it must stand to the right of the word it continues"
         return (
@@ -343,22 +430,20 @@ class _Reader(Terms):
             kind = kinds[self.at]
             if kind == ",":
                 self.at += 1
-            elif kind in ("body", "do", "controller", "where", "with", "can", "observer", "authority"):
+            elif kind in _CLAUSE_ENDS:
                 break
             else:
                 first = self.at
                 found.append(self.expression())
                 if self.at == first:
                     self.at += 1
-                elif self.at < end and kinds[self.at] not in (
-                    *(",", "body", "do", "controller", "where", "with", "can", "observer", "authority"),
-                ):
+                elif self.at < end and kinds[self.at] != "," and kinds[self.at] not in _CLAUSE_ENDS:
                     found[-1] = self.leftover((found[-1],), first, end)
         if not found:
             self.problem(start, f"'{self.texts[start]}' names no party")
         return tree.Clause(self.since(start), tuple(found))
 
-    def controller_can(self, members: _Members, start: int, end: int) -> None:
+    def controller_can(self, members: Members, start: int, end: int) -> None:
         """``controller p can`` with its choices, as in Daml 1.x."""
         kinds = self.kinds
         self.at = start + 1
@@ -380,37 +465,72 @@ class _Reader(Terms):
         if texts[self.at] in _CONSUMPTIONS:
             consumption = _CONSUMPTIONS[texts[self.at]]
             self.at += 1
-        if texts[self.at] == "choice":
-            self.at += 1
+        said = texts[self.at] == "choice"
+        self.at += said
         named = self.at
         if kinds[named] == "con":
             name = texts[named]
             self.at += 1
+        elif kinds[named] == "var" and kinds[named + 1] == ":":
+            name = texts[named]
+            self.at += 1
+            self.problem(named, f"the name of a choice starts with a capital letter, not as in {name}")
         else:
             name = ""
             named = start
             self.problem(
                 start, "a choice needs a name that starts with a capital letter, and its type: choice C : T"
             )
-        head = _ChoiceHead()
+        before = len(self.problems)
+        head = ChoiceHead()
         if controllers is not None:
             head.clauses["controller"].append(controllers)
         self.in_choice_head = True
         if kinds[self.at] == ":" or (kinds[self.at] == "op" and texts[self.at] == "::"):
             if kinds[self.at] != ":":
-                self.problem(self.at, "a type follows ':' in DAML; '::' prepends to a list")
+                self.double_colon(self.at)
             self.at += 1
             head.result = self.type()
         elif name:
             self.problem(named, f"the choice {name} has no type: choice {name} : ()")
         self.choice_parts(head, end)
         self.in_choice_head = False
-        if name and not head.clauses["controller"]:
+        torn = not said and not head.clauses["controller"]
+        if torn and name:
+            self.problem(
+                named,
+                f"{name} stands outside its 'controller … can': who may exercise it is not known; "
+                f"today this is 'choice {name} : …' with 'controller' before 'do'",
+            )
+        elif name and not said and controllers is None:
+            self.problem(named, f"the word 'choice' is missing before {name}")
+        elif name and not head.clauses["controller"]:
             self.problem(named, f"the choice {name} has no controller")
         if name and head.body is None:
+            del self.problems[before:]  # Statements were read as parties.
             self.problem(named, f"the choice {name} has no body: 'do' is missing")
+        return self.choice_of(
+            head,
+            self.place(named, named),
+            name,
+            consumption,
+            self.place(start, end - 1),
+            in_can=torn or controllers is not None,
+        )
+
+    def choice_of(
+        self,
+        head: ChoiceHead,
+        place: Place,
+        name: str,
+        consumption: tree.Consumption,
+        extent: Place,
+        *,
+        in_can: bool = False,
+    ) -> tree.Choice:
+        """The choice with what has been read of it."""
         return tree.Choice(
-            place=self.place(named, named),
+            place=place,
             name=name,
             consumption=consumption,
             parameters=tuple(head.parameters),
@@ -420,16 +540,16 @@ class _Reader(Terms):
             authority=tuple(head.clauses["authority"]),
             body=head.body,
             bindings=tuple(head.bindings),
-            in_controller_can=controllers is not None,
-            extent=self.place(start, end - 1),
+            in_controller_can=in_can,
+            extent=extent,
         )
 
-    def choice_parts(self, head: _ChoiceHead, end: int) -> None:
+    def choice_parts(self, head: ChoiceHead, end: int) -> None:
         """What follows the type of a choice, up to `end`."""
         kinds, texts = self.kinds, self.texts
         while self.at < end:
             kind, first = kinds[self.at], self.at
-            if kind == "with":
+            if kind == "with" or kind == "fields":
                 self.at += 1
                 head.parameters += self.fields()
             elif kind == "body" or kind == "do":
@@ -440,8 +560,13 @@ class _Reader(Terms):
             elif kind == "controller" or (
                 kind in ("var", "observer", "authority") and texts[first] in head.clauses
             ):
+                if kind != "controller" and head.clauses["controller"]:
+                    self.problem(first, f"'{texts[first]}' of a choice stands before its 'controller'")
                 self.at += 1
                 head.clauses[texts[first]].append(self.clause(first, end))
+            elif kind in HOLES:
+                self.unexpected(first)
+                self.at += 1
             elif kind == "where" and kinds[first + 1] == OPEN:
                 self.choice_where(head)
             elif kind == "let" and kinds[first + 1] == OPEN:
@@ -453,7 +578,7 @@ class _Reader(Terms):
                 self.problem(first, "the body of a choice needs a 'do' before it")
                 head.body = self.whole(end)
 
-    def choice_where(self, head: _ChoiceHead) -> None:
+    def choice_where(self, head: ChoiceHead) -> None:
         """``where`` of a choice: parties in any order, or bindings for the body."""
         kinds, texts = self.kinds, self.texts
         for separator, first, last in self.items(self.at + 1):
@@ -507,7 +632,7 @@ class _Reader(Terms):
     def interface(self, start: int, end: int) -> tree.Interface:
         """An interface."""
         kinds, texts = self.kinds, self.texts
-        members = _Members()
+        members = Members()
         named = start + 1
         members.name = texts[named]
         requires: list[str] = []
@@ -604,7 +729,7 @@ class _Reader(Terms):
                 fields.append(tree.Field(self.since(first), f"_{len(fields) + 1}", type_))
         return name, tuple(fields)
 
-    def class_(self, found: _Found, start: int, end: int) -> None:
+    def class_(self, found: Found, start: int, end: int) -> None:
         """A class or an instance of one: its methods are functions."""
         kinds = self.kinds
         at = start
@@ -612,14 +737,16 @@ class _Reader(Terms):
             at += 1
         if at >= end or kinds[at + 1] != OPEN:
             return
-        inside = _Found()
+        self.at = start + 1
+        of = self.type()
+        inside = Found()
         for separator, first, last in self.items(at + 1):
             if kinds[first] not in ("type", "data", "deriving") and kinds[first] != "{":
                 self.function(inside, separator, first, last)
-        found.finished += inside.functions()
+        found.finished += [dataclasses.replace(function, of=of) for function in inside.functions()]
         found.statements += inside.statements
 
-    def function(self, found: _Found, separator: int, start: int, end: int) -> None:
+    def function(self, found: Found, separator: int, start: int, end: int) -> None:
         """A signature, an equation, or, in a fragment, a statement."""
         kinds = self.kinds
         self.at = start
@@ -635,127 +762,18 @@ class _Reader(Terms):
             return
         before = len(self.problems)
         statement = self.statement(separator, start, end)
+        if self.is_prose(start, end):
+            del self.problems[before:]
+            self.problem(
+                start,
+                "this stands outside any declaration and reads as prose: make it a comment ('-- …'), or leave it out",
+            )
+            return
         if len(self.problems) == before and not found.statements:
             self.problem(start, "this stands outside any declaration: a definition needs '='")
         found.statements.append(statement)
 
-
-class _Members:
-    """What has been read of the body of a template or an interface."""
-
-    def __init__(self) -> None:
-        self.name = ""
-        self.place = Place(1, 1, 0, 0)
-        self.extent = self.place
-        self.fields: list[tree.Field] = []
-        self.signatories: list[tree.Clause] = []
-        self.observers: list[tree.Clause] = []
-        self.maintainers: list[tree.Clause] = []
-        self.choices: list[tree.Choice] = []
-        self.instances: list[tree.Instance] = []
-        self.bindings: list[tree.Binding] = []
-        self.methods: list[tree.Method] = []
-        self.ensure: Expression | None = None
-        self.agreement: Expression | None = None
-        self.key: tree.Key | None = None
-        self.view = ""
-        self.clauses = 0
-        """How many clauses there are beside choices and instances."""
-
-    def template(self) -> tree.Template:
-        """The template."""
-        return tree.Template(
-            place=self.place,
-            name=self.name,
-            fields=tuple(self.fields),
-            signatories=tuple(self.signatories),
-            observers=tuple(self.observers),
-            ensure=self.ensure,
-            agreement=self.agreement,
-            key=self.key,
-            maintainers=tuple(self.maintainers),
-            choices=tuple(self.choices),
-            instances=tuple(self.instances),
-            bindings=tuple(self.bindings),
-            extent=self.extent if self.name else None,
-        )
-
-
-class _ChoiceHead:
-    """What has been read of a choice behind its name."""
-
-    def __init__(self) -> None:
-        self.result: Type | None = None
-        self.parameters: list[tree.Field] = []
-        self.clauses: dict[str, list[tree.Clause]] = {"controller": [], "observer": [], "authority": []}
-        self.body: Expression | None = None
-        self.bindings: list[tree.Binding] = []
-
-
-class _Found:
-    """Declarations that have been read."""
-
-    def __init__(self) -> None:
-        self.imports: list[tree.Import] = []
-        self.templates: list[_Members] = []
-        self.template: _Members | None = None
-        """The template that was read last, unless something else came after it."""
-        self.interfaces: list[tree.Interface] = []
-        self.exceptions: list[tree.Exception_] = []
-        self.types: list[tree.DataType] = []
-        self.loose_choices: list[tree.Choice] = []
-        self.statements: list[tree.Statement] = []
-        self.members = _Members()
-        """Members that stand outside any template."""
-        self.finished: list[tree.Function] = []
-        self._name = ""
-        self._place: Place | None = None
-        self._type: Type | None = None
-        self._equations: list[tree.Binding] = []
-        self._signatures: dict[str, tuple[Type, Place]] = {}
-
-    def signature(self, name: str, type_: Type, place: Place) -> None:
-        """Takes the signature of a function; its equations follow."""
-        self._signatures[name] = (type_, place)
-
-    def equation(self, binding: tree.Binding) -> None:
-        """Takes an equation; those of one function stand together."""
-        name = binding.pattern.name if binding.pattern.kind == "name" else ""
-        if not name or name != self._name:
-            self._finish()
-            self._name = name
-        self._equations.append(binding)
-
-    def _finish(self) -> None:
-        if self._equations:
-            first = self._equations[0]
-            type_, place = self._signatures.pop(self._name, (None, first.pattern.place))
-            self.finished.append(tree.Function(place, self._name, type_, tuple(self._equations)))
-        self._equations = []
-
-    def functions(self) -> list[tree.Function]:
-        """All functions, those with a signature alone last."""
-        self._finish()
-        alone = [tree.Function(place, name, type_, ()) for name, (type_, place) in self._signatures.items()]
-        self._signatures = {}
-        return [*self.finished, *alone]
-
-
-def _lowered(node: Any, left: int, text: str) -> Any:
-    """The same tree without what stands more than `left` levels down: that becomes `Unread`."""
-    if isinstance(node, tuple):
-        if isinstance(node, Place):
-            return node
-        parts = tuple(_lowered(part, left, text) for part in node)
-        return node if all(new is old for new, old in zip(parts, node, strict=True)) else parts
-    if not dataclasses.is_dataclass(node) or isinstance(node, (Type, Problem, type)):
-        return node
-    if left <= 0 and isinstance(node, _EXPRESSIONS):
-        return tree.Unread(node.place, " ".join(text[node.place.start : node.place.end].split()))
-    changes: dict[str, Any] = {}
-    for field in dataclasses.fields(node):
-        value = getattr(node, field.name)
-        lowered = _lowered(value, left - 1, text)
-        if lowered is not value:
-            changes[field.name] = lowered
-    return dataclasses.replace(node, **changes) if changes else node
+    def is_prose(self, start: int, end: int) -> bool:
+        """Whether a line reads as a sentence: two words of English in the first few."""
+        words = [word.lower() for word in self.texts[start : min(end, start + _PROSE_WORDS)]]
+        return sum(word in _ENGLISH for word in words) >= 2

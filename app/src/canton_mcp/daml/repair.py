@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from canton_mcp.daml.errors import Diagnosis, Kind
-from canton_mcp.daml.places import Code, Role, Site, sentence
+from canton_mcp.daml.places import Site, sentence
+from canton_mcp.daml.survey import Code, Role
 
 FixKind = Literal[
     "submit",
@@ -61,13 +62,14 @@ def _ways(diagnosis: Diagnosis, sites: Sequence[Site], code: Code | None) -> tup
     if diagnosis.kind == "missing_authorization":
         if not (diagnosis.missing or diagnosis.required) and not sites:
             return tuple(_generic(diagnosis))
-        best = sites[0] if sites else None
-        inside = (
+        script = next((site for site in sites[:1] if site.body == "script"), None)
+        best = next((site for site in sites if site.body != "script"), None)
+        inside = script is None and (
             diagnosis.inside_choice
             if best is None or diagnosis.inside_choice is not None
             else not best.command
         )
-        return tuple(_inside(diagnosis, best, code) if inside else _command(diagnosis, best))
+        return tuple(_inside(diagnosis, best, code) if inside else _command(diagnosis, best, script))
     return tuple(_generic(diagnosis, sites))
 
 
@@ -228,7 +230,8 @@ def _inside_unseen(diagnosis: Diagnosis, who: str) -> Iterator[Fix]:
     )
 
 
-def _command(diagnosis: Diagnosis, site: Site | None) -> Iterator[Fix]:
+def _command(diagnosis: Diagnosis, site: Site | None, script: Site | None = None) -> Iterator[Fix]:
+    """Ways out for a submitted command; `script` is the one in the code that submits it."""
     who = sentence(diagnosis.missing) or "the missing party"
     given = sentence(diagnosis.given)
     kind = diagnosis.action or (site.kind if site else None)
@@ -253,15 +256,21 @@ def _command(diagnosis: Diagnosis, site: Site | None) -> Iterator[Fix]:
             f"Submit with {who} in actAs{', too' if diagnosis.given else ''}",
             f"actAs then holds {sentence(diagnosis.required) or who}",
         )
+    # In a script the variables are known, elsewhere they are likely to be named like the parties.
+    acting = (
+        [role.path for role in script.required]
+        if script and all(role.known for role in script.required)
+        else [*map(_variable, diagnosis.required)]
+    )
+    place = f" in line {script.line}" if script else ""
     submit = Fix(
         "submit",
-        title,
+        f"{title}{place}",
         f"{detail}; the participant must host {'them all' if len(diagnosis.required) > 1 else who} and the token must allow it. "
         "readAs gives no authority",
-        "node 0 is the command itself, so actAs is all the authority there is",
-        f"submit (actAs [{', '.join(map(_variable, diagnosis.required))}]) do ..."
-        if len(diagnosis.required) > 1
-        else None,
+        f"{'it' if script or diagnosis.node is None else f'node {diagnosis.node}'} is the command itself, so actAs is all the "
+        "authority there is",
+        f"submit (actAs [{', '.join(acting)}]) do ..." if len(acting) > 1 or script else None,
     )
     consent = Fix(
         "consent",

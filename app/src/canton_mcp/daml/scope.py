@@ -6,15 +6,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from canton_mcp.daml import tree
+from canton_mcp.daml.record import record
 
 __all__ = ["Constructor", "Kind", "Owner", "Scope", "collection_of", "expanded", "is_party", "scopes"]
 
 _MAX_SYNONYMS = 8
 _MAX_IMPORT_DEPTH = 1
+_KNOWN_MODULES = frozenset({"Daml.Script", "Prelude"})
+"""Modules whose functions are known by what they do, also where a project brings the text of its own."""
 _COLLECTIONS = frozenset({"[]", "Set", "Optional", "NonEmpty", "NonEmptySet", "Maybe"})
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Owner:
     """A template or an interface with the module that declares it."""
 
@@ -41,7 +44,7 @@ class Owner:
         return self.scope.choices_of(self.declaration).get(name)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Kind:
     """A type and the module in which its names are to be understood."""
 
@@ -51,11 +54,14 @@ class Kind:
     @property
     def name(self) -> str:
         """The head of the type with its qualifier, as it is written."""
-        word = self.type.text.partition(" ")[0].strip("()")
-        return word if word.endswith(f".{self.type.head}") else self.type.head
+        head, text = self.type.head, self.type.text
+        if head == text:
+            return head
+        word = text.partition(" ")[0].strip("()")
+        return word if word.endswith(f".{head}") else head
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Constructor:
     """A constructor of a template, a choice, an exception or a data type, with its fields in order."""
 
@@ -81,11 +87,32 @@ class Scope:
     """Interface methods by name."""
     choices: dict[str, list[tuple[Owner, tree.Choice]]] = field(default_factory=dict)
     instances: list[tree.Instance] = field(default_factory=list)
+    class_methods: dict[str, list[tuple[tree.Function, Scope]]] = field(default_factory=dict)
+    """Methods of classes by name, as classes declare and instances implement them in all modules at hand."""
     _choices_of: dict[int, dict[str, tree.Choice]] = field(default_factory=dict)
-    _found: dict[tuple[str, str, str], object] = field(default_factory=dict)
+    _found: dict[tuple[str, str, str], list[Scope]] = field(default_factory=dict)
+    _owners: dict[str, Owner | None] = field(default_factory=dict)
+    plain: dict[tuple[str, str], Kind] = field(default_factory=dict)
+    """Types behind synonyms that were asked for, by head and text."""
+
+    @property
+    def foreign(self) -> bool:
+        """Whether it imports modules that are not at hand, libraries apart."""
+        known = {entry.module for entry, _ in self.imports}
+        return any(
+            entry.module not in known and entry.module.partition(".")[0] not in ("DA", "Daml", "Prelude")
+            for entry in self.module.imports
+        )
 
     def owner(self, name: str) -> Owner | None:
         """The template or interface of a possibly qualified name, also through a type synonym."""
+        try:
+            return self._owners[name]
+        except KeyError:
+            found = self._owners[name] = self._owner(name)
+            return found
+
+    def _owner(self, name: str) -> Owner | None:
         for _ in range(_MAX_SYNONYMS):
             qualifier, _dot, plain = name.rpartition(".")
             found = self._find("owners", plain, qualifier)
@@ -160,7 +187,6 @@ class Scope:
         if cached is None:
             cached = list(self._search(table, name, qualifier, _MAX_IMPORT_DEPTH))
             self._found[asked] = cached
-        assert isinstance(cached, list)
         return cached
 
     def _search(self, table: str, name: str, qualifier: str, depth: int) -> Iterator[Scope]:
@@ -189,21 +215,33 @@ def scopes(modules: Iterable[tree.Module]) -> list[Scope]:
     for scope in found:
         for entry in scope.module.imports:
             imported = by_name.get(entry.module)
-            if imported is not None and imported is not scope:
+            if imported is not None and imported is not scope and entry.module not in _KNOWN_MODULES:
                 scope.imports.append((entry, imported))
+    methods: dict[str, list[tuple[tree.Function, Scope]]] = {}
+    for scope in found:
+        for function in scope.module.functions:
+            if function.of is not None:
+                methods.setdefault(function.name, []).append((function, scope))
+    for scope in found:
+        scope.class_methods = methods
     return found
 
 
 def expanded(kind: Kind | None) -> Kind | None:
     """The type behind synonyms; a newtype stays what it is."""
-    for _ in range(_MAX_SYNONYMS):
-        if kind is None:
-            return None
-        found = kind.scope.data(kind.name)
-        if found is None or found[0].synonym is None:
-            return kind
-        kind = Kind(found[0].synonym, found[1])
-    return kind
+    if kind is None:
+        return None
+    known, asked = kind.scope.plain, (kind.type.head, kind.type.text)
+    plain = known.get(asked)
+    if plain is None:
+        plain = kind
+        for _ in range(_MAX_SYNONYMS):
+            found = plain.scope.data(plain.name)
+            if found is None or found[0].synonym is None:
+                break
+            plain = Kind(found[0].synonym, found[1])
+        known[asked] = plain
+    return plain
 
 
 def is_party(kind: Kind | None) -> bool:
@@ -245,9 +283,9 @@ def _scope(module: tree.Module) -> Scope:
             _construct(scope, name, fields, data.name, len(data.constructors) == 1)
     groups: dict[str, list[tree.Function]] = {}
     for function in module.functions:
-        groups.setdefault(function.name, []).append(function)
-    for name, group in groups.items():
-        # Methods of class instances have no signature; which of several is meant depends on types.
+        if function.of is None:
+            groups.setdefault(function.name, []).append(function)
+    for name, group in groups.items():  # both branches of a conditional compilation may declare it
         signed = [function for function in group if function.type is not None] if len(group) > 1 else group
         if len(signed) == 1:
             scope.functions[name] = signed[0]

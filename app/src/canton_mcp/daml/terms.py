@@ -1,4 +1,4 @@
-"""Expressions, statements, patterns, types and bindings: a token stream with layout to trees.
+"""Expressions, statements and bindings: a token stream with layout to trees.
 
 Reading goes on behind whatever cannot be read: that becomes `Unread` and a problem. Nesting is bounded, so no text
 takes a deep stack.
@@ -7,159 +7,26 @@ takes a deep stack.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 
 from canton_mcp.daml import tree
-from canton_mcp.daml.layout import CLOSE, END, OPEN, SEPARATOR, Stream
-from canton_mcp.daml.lexer import MAX_PROBLEMS
-from canton_mcp.daml.tree import Expression, Pattern, Place, Problem, Type
+from canton_mcp.daml.chains import DEFAULT_FIXITY, FIXITIES, MAX_CHAIN, Operand, flattened, unqualified
+from canton_mcp.daml.cursor import ENDS, MAX_DEPTH
+from canton_mcp.daml.layout import OPEN
+from canton_mcp.daml.shapes import Shapes
+from canton_mcp.daml.tree import Expression, Pattern, Place, Type, placed
 
-__all__ = ["ATOMS", "INFIX", "MAX_DEPTH", "TYPE_ATOMS", "Terms"]
+__all__ = ["ATOMS", "INFIX", "Terms"]
 
-MAX_DEPTH = 80
-"""How deeply expressions nest before one becomes `Unread`."""
-_MAX_CHAIN = 16
-"""How many levels a chain of operators may add to the tree."""
 ATOMS = frozenset(
-    ["var", "con", "num", "str", "chr", "(", "[", "(.f", "@T", "do", "if", "case", "let", "try", "\\"]
+    ["var", "con", "num", "str", "chr", "(", "[", "(.f", "@T", "do", "if", "case", "let", "try", "\\", "hole"]
 )
 """Kinds that an expression or an argument can start with."""
-_ENDS = frozenset(
-    {SEPARATOR, CLOSE, END, ")", "]", "}", ",", ";", "=", "->", "<-", "|"}
-    | {"then", "else", "of", "in", "where", "can", "catch", "deriving", "import", "template"}
-)
-"""Kinds that no expression goes beyond."""
 INFIX = frozenset({"op", "`"})
-TYPE_ATOMS = frozenset({"con", "var", "(", "[", "num", "str"})
 _OPERATOR_NAMES = frozenset({"op", ":", "->", "=>", "..", "|", "="})
-_FIXITIES: dict[str, tuple[int, str]] = {
-    name: (level, side)
-    for level, side, names in (
-        (9, "r", "."),
-        (9, "l", "!! !"),
-        (8, "r", "^ ^^ **"),
-        (7, "l", "* / % div mod rem quot"),
-        (6, "l", "+ -"),
-        (6, "r", "<>"),
-        (5, "r", "++ ::"),
-        (4, "l", "== /= < <= > >= === =/= elem notElem <$> <$ $> <*> <* *>"),
-        (3, "l", "<|>"),
-        (3, "r", "&& &&& ***"),
-        (2, "r", "||"),
-        (1, "l", ">> >>= & <&>"),
-        (1, "r", "=<< >=> <=<"),
-        (0, "r", "$ $! seq"),
-    )
-    for name in names.split()
-}
-_DEFAULT_FIXITY = (9, "l")
-_ASSOCIATIVE = frozenset({"<>", "++", "&&", "||", "+", "*", ".", ">>"})
-
-_NO_TYPE = Type("", (), "")
 
 
-class _Operand:
-    """An operand of a chain while it is put together: the expression, its first and last token, its height."""
-
-    __slots__ = ("first", "height", "last", "node")
-
-    def __init__(self, node: Expression, first: int, last: int, height: int = 0) -> None:
-        self.node = node
-        self.first = first
-        self.last = last
-        self.height = height
-
-
-class Terms:
-    """Recursive descent over a stream; `at` is the token that is looked at."""
-
-    def __init__(self, stream: Stream) -> None:
-        self.stream = stream
-        self.text = stream.text
-        self.kinds = stream.kinds
-        self.texts = stream.texts
-        self.starts = stream.starts
-        self.ends = stream.ends
-        self.lines = stream.lines
-        self.line_starts = stream.line_starts
-        self.jumps = stream.jumps
-        self.marks = stream.marks
-        self.problems = stream.problems
-        self.at = 0
-        self.depth = 0
-        self.deepest = 0
-        self.tallest = 0
-        self.fixities: dict[str, tuple[int, str]] = {}
-        self.in_choice_head = False
-
-    # Places and problems
-
-    def place(self, first: int, last: int) -> Place:
-        """The place of the tokens `first` to `last`."""
-        line = self.lines[first]
-        start = self.starts[first]
-        return Place(line, start - self.line_starts[line] + 1, start, self.ends[last])
-
-    def since(self, first: int) -> Place:
-        """The place of the tokens from `first` to the one before the current."""
-        last = self.at - 1
-        return self.place(first, last if last > first else first)
-
-    def problem(self, index: int, message: str) -> None:
-        """Notes a problem at the token `index`."""
-        problems = self.problems
-        if len(problems) < MAX_PROBLEMS:
-            place = self.place(index, index)
-            if not problems or problems[-1].place != place:
-                problems.append(Problem(place, message))
-
-    def words(self, first: int, end: int) -> str:
-        """The source of the tokens `first` to `end` (exclusive) on one line."""
-        if end <= first:
-            return ""
-        return " ".join(self.text[self.starts[first] : self.ends[end - 1]].split())
-
-    def unexpected(self, index: int) -> None:
-        """Notes that nothing can be made of the token `index`."""
-        kind, text = self.kinds[index], self.texts[index]
-        if kind in (SEPARATOR, CLOSE, END):
-            message = "something is missing here: the line or the block ends too early"
-        elif kind == "=":
-            message = "unexpected '=': '==' compares, '=' defines a name or sets a field"
-        elif kind == "<-":
-            message = "unexpected '<-': it binds a result at the start of a statement in a 'do' block"
-        elif kind == "then" or kind == "else" or kind == "of" or kind == "in":
-            opener = {"then": "if", "else": "if", "of": "case", "in": "let"}[kind]
-            message = f"unexpected '{text}': there is no '{opener}' that it belongs to"
-        elif kind == ":":
-            message = "unexpected ':': it stands before a type; '::' prepends to a list"
-        elif kind == "where":
-            message = "unexpected 'where'"
-        else:
-            message = f"unexpected '{text[:40]}'"
-        self.problem(index, message)
-
-    # Blocks
-
-    def items(self, opened: int) -> Iterator[tuple[int, int, int]]:
-        """Of the block that opens at `opened`, for every item that is not empty: separator before, start, end."""
-        jumps, kinds = self.jumps, self.kinds
-        at = opened
-        while True:
-            end = jumps[at]
-            if end > at + 1:
-                yield at, at + 1, end
-            at = end
-            if kinds[at] == CLOSE:
-                self.at = at + 1
-                return
-
-    def block_end(self, opened: int) -> int:
-        """The token that closes the block that opens at `opened`."""
-        at = self.jumps[opened]
-        while self.kinds[at] != CLOSE:
-            at = self.jumps[at]
-        return at
+class Terms(Shapes):
+    """Recursive descent over a stream."""
 
     # Expressions
 
@@ -180,6 +47,9 @@ class Terms:
         if self.kinds[self.at] == ":":
             self.at += 1
             type_ = self.type()
+            last = value.arguments[-1] if type(value) is tree.Application else value
+            if type(last) is tree.Record and last.fields and type_.head[:1].islower():
+                self.problem(first, f"a field is set by '=': {last.fields[-1].path[-1]} = {type_.text}")
             value = tree.Typed(self.since(first), value, type_)
         self.depth -= 1
         return value
@@ -189,19 +59,9 @@ class Terms:
         first = self.at
         self.problem(first, "expressions nest too deeply to be read")
         kinds = self.kinds
-        while kinds[self.at] not in _ENDS:
+        while kinds[self.at] not in ENDS:
             self.step()
         return tree.Unread(self.since(first), self.words(first, self.at))
-
-    def step(self) -> None:
-        """Moves behind the current token, or behind the group or the block that it opens."""
-        kind = self.kinds[self.at]
-        if kind in ("(", "[", "{"):
-            self.at = self.jumps[self.at] + 1
-        elif kind == OPEN:
-            self.at = self.block_end(self.at) + 1
-        else:
-            self.at += 1
 
     def operand(self) -> Expression:
         """A function with its arguments, or a negative value."""
@@ -239,7 +99,7 @@ class Terms:
                 qualifier, _, text = text.rpartition(".")
             line = self.lines[first]
             start = self.starts[first]
-            place = Place(line, start - self.line_starts[line] + 1, start, self.ends[first])
+            place = placed((line, start - self.line_starts[line] + 1, start, self.ends[first]))
             value = tree.Name(place, text, qualifier)
         elif kind == "(":
             value = self.group()
@@ -268,6 +128,10 @@ class Terms:
             return self.let()
         elif kind == "try":
             return self.try_()
+        elif kind == "hole":
+            self.unexpected(first)
+            self.at = first + 1
+            return tree.Unread(self.place(first, first), self.texts[first])
         else:
             self.at = first + 1
             value = tree.FieldAccess(self.place(first, first), None, self.texts[first][1:])
@@ -294,7 +158,7 @@ class Terms:
             else:
                 break
             height += 1
-            if height == _MAX_CHAIN and kinds[self.at] in (".f", "{"):
+            if height == MAX_CHAIN and kinds[self.at] in (".f", "{"):
                 while kinds[self.at] in (".f", "{"):
                     self.step()
                 value = tree.Unread(self.since(first), self.words(first, self.at), (value,))
@@ -357,7 +221,8 @@ class Terms:
     def leftover(self, parts: tuple[Expression, ...], first: int, end: int) -> tree.Unread:
         """All from `first` to `end`, of which `parts` could be read: notes the problem and collects what else can be."""
         kinds = self.kinds
-        self.unexpected(self.at)
+        if not self.problems or self.problems[-1].place.start < self.starts[first]:
+            self.unexpected(self.at)  # What follows from a problem in the same item is not told.
         found = list(parts)
         while self.at < end:
             kind = kinds[self.at]
@@ -396,7 +261,7 @@ class Terms:
         elif kind == "op" and self.texts[inside] != "-":
             self.at += 1
             right = self.expression()
-            value = tree.Section(self.place(first, close), _unqualified(self.texts[inside]), None, right)
+            value = tree.Section(self.place(first, close), unqualified(self.texts[inside]), None, right)
             if self.at != close:
                 value = self.leftover((value,), first, close)
         elif kind == "`" and kinds[inside + 2] == "`":
@@ -478,6 +343,8 @@ class Terms:
         self.deepest = max(self.deepest, self.depth)
         found = [self.statement(separator, start, end) for separator, start, end in self.items(opened)]
         self.depth -= 1
+        if not found:
+            self.problem(first, "this 'do' block is empty: it needs a statement, for example: pure ()")
         return tree.Do(self.since(first), tuple(found))
 
     def statement(self, separator: int, start: int, end: int) -> tree.Statement:
@@ -493,6 +360,8 @@ class Terms:
             self.at = arrow + 1
             value = self.whole(end)
             return tree.Bind(self.since(start), pattern, value)
+        if kinds[start] == "var" and kinds[start + 1] == "=":
+            self.problem(start, f"a name in a 'do' block is defined with 'let': let {self.texts[start]} = …")
         value = self.whole(end)
         return tree.Run(value.place, value)
 
@@ -508,7 +377,7 @@ class Terms:
             case = tree.Case(self.since(first), tree.Name(place, name), alternatives)
             return tree.Lambda(case.place, (Pattern(place, "name", name),), case)
         parameters: list[Pattern] = []
-        while kinds[self.at] != "->" and kinds[self.at] not in _ENDS:
+        while kinds[self.at] != "->" and kinds[self.at] not in ENDS:
             parameters.append(self.pattern_atom())
         if kinds[self.at] != "->":
             self.unexpected(self.at)
@@ -591,6 +460,10 @@ class Terms:
             self.at = start
             mark = self.marks.get(separator)
             if mark is None:
+                if "=>" in kinds[start:end]:
+                    self.problem(
+                        kinds.index("=>", start), "'->' stands between the pattern and the result, not '=>'"
+                    )
                 value = self.leftover((), start, end)
                 found.append(tree.Alternative(value.place, Pattern(value.place, "unread"), (), value))
                 continue
@@ -675,7 +548,7 @@ class Terms:
     def chain(self, value: Expression, first: int) -> Expression:
         """Operands and operators from a first operand that has been read, put together by their fixities."""
         kinds, texts = self.kinds, self.texts
-        operands = [_Operand(value, first, self.at - 1)]
+        operands = [Operand(value, first, self.at - 1)]
         pending: list[tuple[str, int, str, int]] = []
         everything = [value]
         made: list[Expression] = []
@@ -688,10 +561,10 @@ class Terms:
                 name = texts[at + 1]
                 self.at += 3
             else:
-                name = _unqualified(texts[at])
+                name = unqualified(texts[at])
                 self.at += 1
             plain = name.rpartition(".")[2] if backtick else name
-            level, side = self.fixities.get(plain) or _FIXITIES.get(plain, _DEFAULT_FIXITY)
+            level, side = self.fixities.get(plain) or FIXITIES.get(plain, DEFAULT_FIXITY)
             if kinds[self.at] == ")":
                 while pending:
                     self.reduce(operands, pending, made)
@@ -705,17 +578,17 @@ class Terms:
             if self.at == start:
                 # The operand is missing: the problem is noted.
                 self.at = start
-                operands.append(_Operand(value, start, start))
+                operands.append(Operand(value, start, start))
                 everything.append(value)
                 break
-            operands.append(_Operand(value, start, self.at - 1))
+            operands.append(Operand(value, start, self.at - 1))
             everything.append(value)
         while pending:
             self.reduce(operands, pending, made)
         return self.finished(operands[0], everything, made, first)
 
     def reduce(
-        self, operands: list[_Operand], pending: list[tuple[str, int, str, int]], made: list[Expression]
+        self, operands: list[Operand], pending: list[tuple[str, int, str, int]], made: list[Expression]
     ) -> None:
         """Applies the operator that is pending last to the last two operands; the result is also added to `made`."""
         name, _, quote, at = pending.pop()
@@ -740,260 +613,18 @@ class Terms:
         left.height = max(left.height, right.height) + 1
 
     def finished(
-        self, operand: _Operand, everything: list[Expression], made: list[Expression], first: int
+        self, operand: Operand, everything: list[Expression], made: list[Expression], first: int
     ) -> Expression:
         """The tree of a chain, made flatter if it is a long one."""
         node = operand.node
-        if operand.height <= _MAX_CHAIN:
+        if operand.height <= MAX_CHAIN:
             self.tallest = max(self.tallest, operand.height)
             return node
-        flat = _flattened(node, {id(part) for part in made})
-        self.tallest = max(self.tallest, _MAX_CHAIN)
+        flat = flattened(node, {id(part) for part in made})
+        self.tallest = max(self.tallest, MAX_CHAIN)
         if flat is not None:
             return flat
         return tree.Unread(node.place, self.words(first, self.at), tuple(everything))
-
-    # Patterns
-
-    def whole_pattern(self, end: int) -> Pattern:
-        """A pattern that takes all tokens up to `end`."""
-        first = self.at
-        pattern = self.pattern()
-        if self.at != end:
-            self.unexpected(self.at)
-            self.at = end
-            return Pattern(self.place(first, max(end - 1, first)), "unread")
-        return pattern
-
-    def pattern(self) -> Pattern:
-        """A pattern with ``::`` and a type, or one that applies a constructor."""
-        self.depth += 1
-        first = self.at
-        if self.depth > MAX_DEPTH:
-            while self.kinds[self.at] not in _ENDS:
-                self.step()
-            self.depth -= 1
-            return Pattern(self.since(first), "unread")
-        left = self.pattern_application()
-        if self.kinds[self.at] == "op" and self.texts[self.at] == "::":
-            self.at += 1
-            right = self.pattern()
-            left = Pattern(self.since(first), "cons", parts=(left, right))
-        if self.kinds[self.at] == ":":
-            self.at += 1
-            left = dataclasses.replace(left, type=self.type())
-        self.depth -= 1
-        return left
-
-    def pattern_application(self) -> Pattern:
-        """A constructor with its parts, or a single pattern."""
-        first = self.at
-        head = self.pattern_atom()
-        if head.kind != "constructor" or head.fields or head.rest:
-            return head
-        parts: list[Pattern] = []
-        while self.kinds[self.at] in ("var", "con", "(", "[", "num", "str", "chr") or self.is_strict():
-            parts.append(self.pattern_atom())
-        if not parts:
-            return head
-        return Pattern(self.since(first), "constructor", head.name, tuple(parts))
-
-    def is_strict(self) -> bool:
-        """Whether ``!`` or ``~`` stands before a pattern."""
-        return self.kinds[self.at] == "op" and self.texts[self.at] in ("!", "~")
-
-    def pattern_atom(self) -> Pattern:
-        """A single pattern."""
-        kinds = self.kinds
-        first = self.at
-        kind, text = kinds[first], self.texts[first]
-        if kind in _ENDS:
-            return Pattern(self.place(first, first), "unread")
-        self.at += 1
-        if kind == "var":
-            if kinds[self.at] == "@":
-                self.at += 1
-                inner = self.pattern_part()
-                return Pattern(self.since(first), "as", text, (inner,))
-            if text == "_":
-                return Pattern(self.place(first, first), "wildcard")
-            return Pattern(self.place(first, first), "name", text)
-        if kind == "con":
-            return self.pattern_constructor(first)
-        if kind == "num" or kind == "str" or kind == "chr":
-            return Pattern(self.place(first, first), "literal", text)
-        if kind == "op" and text == "-" and kinds[self.at] == "num":
-            self.at += 1
-            return Pattern(self.since(first), "literal", "-" + self.texts[first + 1])
-        if kind == "op" and text in ("!", "~"):
-            return self.pattern_part()
-        if kind == "(" or kind == "[":
-            return self.pattern_group(first)
-        self.at = first
-        self.step()
-        return Pattern(self.since(first), "unread")
-
-    def pattern_part(self) -> Pattern:
-        """The single pattern behind ``x@`` or ``!``."""
-        self.depth += 1
-        if self.depth > MAX_DEPTH:
-            first = self.at
-            while self.kinds[self.at] not in _ENDS:
-                self.step()
-            part = Pattern(self.since(first), "unread")
-        else:
-            part = self.pattern_atom()
-        self.depth -= 1
-        return part
-
-    def pattern_group(self, first: int) -> Pattern:
-        """Patterns in parentheses or brackets."""
-        kinds = self.kinds
-        close = self.jumps[first]
-        parts: list[Pattern] = []
-        while self.at < close:
-            parts.append(self.pattern())
-            if kinds[self.at] != ",":
-                break
-            self.at += 1
-        complete = self.at == close
-        self.at = close + 1
-        place = self.place(first, close)
-        if not complete:
-            return Pattern(place, "unread", parts=tuple(parts))
-        if kinds[first] == "[":
-            return Pattern(place, "list", parts=tuple(parts))
-        if len(parts) == 1:
-            return parts[0]
-        return Pattern(place, "tuple", parts=tuple(parts))
-
-    def pattern_constructor(self, first: int) -> Pattern:
-        """A constructor, with its fields if they stand in braces or after ``with``."""
-        kinds = self.kinds
-        name = self.texts[first].rpartition(".")[2]
-        fields: list[tuple[str, Pattern]] = []
-        rest = False
-        if kinds[self.at] == "{":
-            end = self.jumps[self.at]
-            self.at += 1
-            rest = self.pattern_fields(end, fields)
-            self.at = end + 1
-        elif kinds[self.at] == "with" and kinds[self.at + 1] == OPEN:
-            for _, start, end in self.items(self.at + 1):
-                self.at = start
-                rest = self.pattern_fields(end, fields) or rest
-        else:
-            return Pattern(self.place(first, first), "constructor", name)
-        return Pattern(self.since(first), "constructor", name, fields=tuple(fields), rest=rest)
-
-    def pattern_fields(self, end: int, fields: list[tuple[str, Pattern]]) -> bool:
-        """Reads field patterns up to `end`; whether ``..`` is among them."""
-        kinds = self.kinds
-        rest = False
-        while self.at < end:
-            first = self.at
-            if kinds[first] == "..":
-                rest = True
-                self.at += 1
-            elif kinds[first] == "var":
-                name = self.texts[first].rpartition(".")[2]
-                self.at += 1
-                if kinds[self.at] == "=":
-                    self.at += 1
-                    fields.append((name, self.pattern()))
-                else:
-                    fields.append((name, Pattern(self.place(first, first), "name", name)))
-            else:
-                self.step()
-        self.at = end
-        return rest
-
-    # Types
-
-    def type(self) -> Type:
-        """A type; a context before ``=>`` and ``forall`` are dropped."""
-        self.depth += 1
-        try:
-            kinds = self.kinds
-            first = self.at
-            if self.depth > MAX_DEPTH:
-                while kinds[self.at] not in _ENDS:
-                    self.step()
-                return Type("", (), self.words(first, self.at))
-            if kinds[first] == "var" and self.texts[first] == "forall":
-                while kinds[self.at] == "var" or kinds[self.at] == "(":
-                    self.step()
-                if kinds[self.at] == "op" and self.texts[self.at] == ".":
-                    self.at += 1
-                first = self.at
-            left = self.type_application()
-            while kinds[self.at] == "=>":
-                self.at += 1
-                first = self.at
-                left = self.type_application()
-            if kinds[self.at] != "->":
-                return left
-            parts = [left]
-            while kinds[self.at] == "->":
-                self.at += 1
-                parts.append(self.type_application())
-            return Type("->", tuple(parts), self.words(first, self.at))
-        finally:
-            self.depth -= 1
-
-    def type_application(self) -> Type:
-        """A type with its arguments."""
-        first = self.at
-        head = self.type_atom()
-        kinds = self.kinds
-        arguments: list[Type] = []
-        while kinds[self.at] in TYPE_ATOMS:
-            if self.in_choice_head and self.texts[self.at] in ("observer", "authority"):
-                break
-            arguments.append(self.type_atom())
-        if not arguments:
-            return head
-        return Type(head.head, (*head.arguments, *arguments), self.words(first, self.at))
-
-    def type_atom(self) -> Type:
-        """One type: a name, a list, a tuple, or what stands in parentheses."""
-        kinds = self.kinds
-        first = self.at
-        kind = kinds[first]
-        if kind == "con":
-            self.at += 1
-            text = self.texts[first]
-            return Type(text.rpartition(".")[2], (), text)
-        if kind == "var" or kind == "num" or kind == "str":
-            self.at += 1
-            return Type(self.texts[first], (), self.texts[first])
-        if kind == "op" and self.texts[first] in ("!", "~", "*"):
-            self.at += 1
-            return self.type_atom() if kinds[self.at] in TYPE_ATOMS else Type("*", (), "*")
-        if kind != "(" and kind != "[":
-            self.unexpected(first)
-            return _NO_TYPE
-        close = self.jumps[first]
-        self.at += 1
-        parts: list[Type] = []
-        if kinds[self.at] == "->" or kinds[self.at] == ",":
-            self.at = close
-        in_choice_head, self.in_choice_head = self.in_choice_head, False
-        while self.at < close:
-            parts.append(self.type())
-            if kinds[self.at] == ":":  # A kind: (a : Type).
-                self.at += 1
-                self.type()
-            if kinds[self.at] != ",":
-                break
-            self.at += 1
-        self.in_choice_head = in_choice_head
-        if self.at != close:
-            self.unexpected(self.at)
-        self.at = close + 1
-        if kind == "(" and len(parts) == 1:
-            return parts[0]
-        return Type("[]" if kind == "[" else "()", tuple(parts), self.words(first, self.at))
 
     # Bindings
 
@@ -1045,7 +676,7 @@ class Terms:
                 break
             at += 1
         if kinds[at] == "op" and texts[at] == "::" and "=" not in kinds[at:end]:
-            self.problem(at, "a type follows ':' in DAML; '::' prepends to a list")
+            self.double_colon(at)
         elif kinds[at] != ":":
             return None
         start = self.at
@@ -1144,61 +775,3 @@ class Terms:
             if self.at == first:
                 self.at += 1
         return tuple(found)
-
-
-def _unqualified(operator: str) -> str:
-    """``!`` of ``DA.Map.!``."""
-    while operator[:1].isalpha() and "." in operator:
-        operator = operator.partition(".")[2]
-    return operator
-
-
-def _flattened(node: Expression, inner: set[int], level: int = 0) -> Expression | None:
-    """A chain whose long runs of one operator are balanced; None if that does not make it flat enough.
-
-    `inner` are the ids of the nodes that make up the chain: others are its operands, and are not looked into.
-    """
-    if id(node) not in inner:
-        return node
-    if level > _MAX_CHAIN:
-        return None
-    if isinstance(node, tree.Operation) and (node.operator in _ASSOCIATIVE or node.operator == "::"):
-        run: list[Expression] = []
-        waiting: list[Expression] = [node]
-        while waiting:
-            part = waiting.pop()
-            if isinstance(part, tree.Operation) and part.operator == node.operator and id(part) in inner:
-                waiting += (part.right, part.left)
-            else:
-                run.append(part)
-        flat = [_flattened(part, inner, level + 5) for part in run]
-        parts = [part for part in flat if part is not None]
-        if len(parts) != len(flat):
-            return None
-        if node.operator != "::":
-            return _balanced(node.operator, parts)
-        last = parts.pop()
-        place = parts[0].place._replace(end=parts[-1].place.end)
-        return tree.Operation(node.place, "++", tree.ListOf(place, tuple(parts)), last)
-    if isinstance(node, tree.Operation):
-        left = _flattened(node.left, inner, level + 1)
-        right = _flattened(node.right, inner, level + 1)
-        return None if left is None or right is None else dataclasses.replace(node, left=left, right=right)
-    if isinstance(node, tree.Application):
-        arguments = [_flattened(part, inner, level + 1) for part in node.arguments]
-        whole = tuple(part for part in arguments if part is not None)
-        return dataclasses.replace(node, arguments=whole) if len(whole) == len(arguments) else None
-    return node
-
-
-def _balanced(operator: str, parts: list[Expression]) -> Expression:
-    """Operands of an associative operator as a tree of logarithmic height."""
-    while len(parts) > 1:
-        paired: list[Expression] = []
-        for left, right in zip(parts[::2], parts[1::2], strict=False):
-            place = left.place._replace(end=right.place.end)
-            paired.append(tree.Operation(place, operator, left, right))
-        if len(parts) % 2:
-            paired.append(parts[-1])
-        parts = paired
-    return parts[0]

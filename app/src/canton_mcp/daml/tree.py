@@ -6,8 +6,12 @@ mistakes a gap for an empty place.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import field
+from functools import partial
 from typing import Literal, NamedTuple
+
+from canton_mcp.daml.record import record
 
 __all__ = [
     "Alternative",
@@ -54,6 +58,7 @@ __all__ = [
     "TypeArgument",
     "Typed",
     "Unread",
+    "placed",
 ]
 
 Consumption = Literal["consuming", "nonconsuming", "preconsuming", "postconsuming"]
@@ -68,7 +73,11 @@ class Place(NamedTuple):
     end: int
 
 
-@dataclass(frozen=True, slots=True)
+placed: Callable[[tuple[int, int, int, int]], Place] = partial(tuple.__new__, Place)
+"""A `Place` of line, column, start and end: half the price of a call by name, for each token counts."""
+
+
+@record
 class Problem:
     """Something that the reader stumbled over: what, and what to do about it."""
 
@@ -76,7 +85,7 @@ class Problem:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Type:
     """A type: its head, the arguments, and its text on one line. ``[Party]`` has the head ``[]``, a tuple ``()``.
 
@@ -91,7 +100,7 @@ class Type:
 # Patterns
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Pattern:
     """What a value is taken apart with.
 
@@ -113,7 +122,7 @@ class Pattern:
 # Expressions
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Name:
     """A variable, function, constructor or operator in parentheses; `qualifier` is ``A.B`` of ``A.B.c``, else empty."""
 
@@ -127,7 +136,7 @@ class Name:
         return self.name[:1].isupper()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Literal_:
     """A number, a text or a character, as written."""
 
@@ -136,7 +145,7 @@ class Literal_:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FieldAccess:
     """``value.field``; with `value` None the selector ``(.field)``."""
 
@@ -145,7 +154,7 @@ class FieldAccess:
     field: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TypeArgument:
     """``@T`` as an argument."""
 
@@ -153,7 +162,7 @@ class TypeArgument:
     type: Type
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Typed:
     """``value : T`` as an expression."""
 
@@ -162,7 +171,7 @@ class Typed:
     type: Type
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Application:
     """A function and its arguments. ``f $ x`` and ``x `f` y`` read as applications too.
 
@@ -174,7 +183,7 @@ class Application:
     arguments: tuple[Expression, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Operation:
     """Two operands and an operator, by the usual fixities. Negation has an empty left side: see `Section`."""
 
@@ -184,7 +193,7 @@ class Operation:
     right: Expression
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Section:
     """An operator with one operand or none: ``(x +)``, ``(+ x)``, ``-x``; ``(x,)`` has the operator ``,``."""
 
@@ -194,7 +203,7 @@ class Section:
     right: Expression | None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FieldValue:
     """One member of a record expression; ``f`` alone (a pun) has the value `Name` f and `pun` set.
 
@@ -207,7 +216,7 @@ class FieldValue:
     pun: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Record:
     """``T with ..`` (`subject` is the constructor) or the update ``x with ..``; `rest` stands for ``..``."""
 
@@ -217,7 +226,7 @@ class Record:
     rest: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TupleOf:
     """``(a, b)``; without items the unit."""
 
@@ -225,7 +234,7 @@ class TupleOf:
     items: tuple[Expression, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ListOf:
     """``[a, b]``. Ranges and comprehensions are `Unread`, with what they contain in `parts`."""
 
@@ -233,7 +242,7 @@ class ListOf:
     items: tuple[Expression, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Lambda:
     """``\\x y -> body``; ``\\case`` is a lambda with one parameter and a `Case` over it."""
 
@@ -242,7 +251,7 @@ class Lambda:
     body: Expression
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class If:
     """``if c then a else b``; multi-way ``if`` nests. `otherwise` is None where it is missing."""
 
@@ -252,7 +261,7 @@ class If:
     otherwise: Expression | None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Alternative:
     """An arm of a case, or of a catch; `guards` are conditions after ``|``, all of which must hold.
 
@@ -266,7 +275,7 @@ class Alternative:
     body: Expression
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Case:
     """``case x of`` with its arms."""
 
@@ -275,7 +284,7 @@ class Case:
     alternatives: tuple[Alternative, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Let:
     """``let .. in body``, and a body with ``where`` bindings."""
 
@@ -284,7 +293,7 @@ class Let:
     body: Expression
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Do:
     """A block of statements."""
 
@@ -292,7 +301,7 @@ class Do:
     statements: tuple[Statement, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Try:
     """``try body catch arms``."""
 
@@ -301,7 +310,7 @@ class Try:
     alternatives: tuple[Alternative, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Unread:
     """Source text that is no expression to us, with the expressions that could be read inside it."""
 
@@ -335,7 +344,7 @@ Expression = (
 # Statements
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Binding:
     """``pattern = value`` or ``f x y = value`` (then `pattern` is the name and `parameters` are there).
 
@@ -349,7 +358,7 @@ class Binding:
     guards: tuple[Expression, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Bind:
     """``pattern <- value``."""
 
@@ -358,7 +367,7 @@ class Bind:
     value: Expression
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LetStatement:
     """``let`` without ``in``."""
 
@@ -366,7 +375,7 @@ class LetStatement:
     bindings: tuple[Binding, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Run:
     """An expression as a statement."""
 
@@ -380,7 +389,7 @@ Statement = Bind | LetStatement | Run
 # Declarations
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Field:
     """A field with its type."""
 
@@ -389,7 +398,7 @@ class Field:
     type: Type
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Clause:
     """``signatory``, ``observer``, ``controller``, ``authority`` or ``maintainer``: its items, as they are separated by commas."""
 
@@ -397,7 +406,7 @@ class Clause:
     items: tuple[Expression, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Key:
     """``key value : type``."""
 
@@ -406,7 +415,7 @@ class Key:
     type: Type | None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Choice:
     """A choice of a template or an interface; `body` is None when it is missing or could not be found."""
 
@@ -428,7 +437,7 @@ class Choice:
     """All of its text."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Method:
     """A method of an interface (`type` is there), or its implementation in an instance (`bindings` are there)."""
 
@@ -438,7 +447,7 @@ class Method:
     bindings: tuple[Binding, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Instance:
     """``interface instance I for T``, inside T or I. Class instances are ordinary declarations, not this."""
 
@@ -448,7 +457,7 @@ class Instance:
     methods: tuple[Method, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Template:
     """A template; clauses that may repeat are all there, in order."""
 
@@ -469,7 +478,7 @@ class Template:
     extent: Place | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Interface:
     """An interface."""
 
@@ -483,7 +492,7 @@ class Interface:
     extent: Place | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Exception_:
     """An exception type."""
 
@@ -493,7 +502,7 @@ class Exception_:
     message: Expression | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DataType:
     """``data``, ``newtype`` or ``type``: constructors with their fields (positional ones are named ``_1`` and so on)."""
 
@@ -503,7 +512,7 @@ class DataType:
     synonym: Type | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Function:
     """A top-level function or value, or a method of a class instance: signature and equations."""
 
@@ -512,9 +521,11 @@ class Function:
     type: Type | None
     """With ``->`` as the head: arguments first, result last."""
     equations: tuple[Binding, ...]
+    of: Type | None = None
+    """Of a method: the class, or the instance of a class, that it stands in, as ``Owned a`` or ``Owned Asset``."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Import:
     """``import qualified A.B as C``."""
 
@@ -524,7 +535,7 @@ class Import:
     qualified: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Module:
     """One source text. Names are resolved by those who read the tree."""
 

@@ -39,8 +39,8 @@ _IRREGULAR = {
 _DOUBLED = re.compile(r"(?<=[a-z])([bdgklmnprtvz])\1\Z")
 _MEANINGS = (
     "accept agree approve confirm consent endorse countersign",
-    "reject decline refuse deny dismiss",
-    "revoke cancel withdraw terminate rescind recall annul void abandon",
+    "reject decline refuse deny dismiss turndown",
+    "revoke cancel withdraw terminate rescind recall annul void abandon drop pullback takeback",
     "transfer send move assign give convey hand pass",
     "create issue mint establish",
     "redeem burn retire",
@@ -62,6 +62,7 @@ _MEANINGS = (
     "buyer purchaser",
     "owner holder",
     "issuer bank registrar minter",
+    "bank lender",
     "auditor regulator supervisor inspector",
     "employee worker staff",
     "amount quantity sum value volume units",
@@ -137,6 +138,6 @@ def alike(spoken: list[str], name: str) -> int:
         return 1 if parts[-1] in taking else 0
     if tuple(said[-len(parts) :]) == parts or "".join(said) == "".join(parts) or stem(name) == said[-1]:
         return 3
-    if parts[-1] == said[-1]:
+    if parts[-1] == said[-1] or (len(name) > 4 and said[-1].endswith(name.lower())):
         return 2
     return 1 if same_meaning(parts[-1], said[-1]) else 0

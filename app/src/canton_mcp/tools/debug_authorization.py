@@ -8,8 +8,9 @@ from typing import Any
 from pydantic import Field
 
 from canton_mcp.daml.errors import Diagnosis, Family, Kind, classify
-from canton_mcp.daml.places import Code, Site, disagreement, places, sentence, survey
+from canton_mcp.daml.places import Site, disagreement, places, sentence
 from canton_mcp.daml.repair import fixes
+from canton_mcp.daml.survey import Code, survey
 from canton_mcp.tools.base import (
     MAX_CODE_CHARS,
     MAX_TEXT_CHARS,
@@ -89,6 +90,7 @@ class SiteInfo(ResultModel):
     command: bool = Field(
         description="The place is what a submitted command needs, not an action in a choice."
     )
+    script: bool = Field(description="The place is a command that a script in the code submits.")
     decided: bool = Field(
         description="False where the code alone does not settle whether authority is missing."
     )
@@ -162,7 +164,7 @@ def run(params: DebugParams, client: Client = SILENT) -> DebugResult:
     return DebugResult(
         kind=found.kind,
         family=found.family,
-        summary=_summary(found, sites),
+        summary=_with_disagreement(_summary(found, sites), odd),
         code=found.code,
         category=found.category,
         grpc=found.grpc,
@@ -201,12 +203,12 @@ def run(params: DebugParams, client: Client = SILENT) -> DebugResult:
         disagreement=odd,
         fixes=[
             FixInfo(title=fix.title, detail=fix.detail, code=fix.code, reason=fix.reason)
-            for fix in fixes(found, sites, code, odd)
+            for fix in fixes(found, sites, code, odd)[: _FIXES_OF_OTHER_CODE if odd else None]
         ],
         others=[
             OtherInfo(kind=other.kind, code=other.code, summary=_summary(other, ())) for other in found.others
         ],
-        need=_need(found, params),
+        need=_need(found, params, sites),
         limits=_limits(found, code, sites, odd),
     )
 
@@ -214,12 +216,15 @@ def run(params: DebugParams, client: Client = SILENT) -> DebugResult:
 def render(result: DebugResult) -> str:
     """Summary, explanation, places and fixes as text."""
     lines = [result.summary, result.explanation]
-    lines += [f"The code and the message disagree: {result.disagreement}."] if result.disagreement else []
     lines += [_site_line(site) for site in result.sites[:_MAX_SHOWN]]
-    lines += [f"{number}. {fix.title}: {fix.detail}." for number, fix in enumerate(result.fixes, 1)]
-    lines += (
-        ["In DAML:", *sketches[:1]] if (sketches := [fix.code for fix in result.fixes if fix.code]) else []
-    )
+    sketched = next((number for number, fix in enumerate(result.fixes) if fix.code), None)
+    for number, fix in enumerate(result.fixes[:_MAX_FIXES]):
+        lines.append(f"{number + 1}. {fix.title}: {fix.detail}.")
+        lines += ["```daml", fix.code.rstrip(), "```"] if fix.code and number == sketched else []
+    further = [
+        f"{number}. {fix.title}" for number, fix in enumerate(result.fixes[_MAX_FIXES:], _MAX_FIXES + 1)
+    ]
+    lines += [f"Further: {'; '.join(further)}."] if further else []
     lines += [f"- also in this text: {other.summary}" for other in result.others[:_MAX_SHOWN]]
     lines += [f"- please send: {item}" for item in result.need]
     lines += [f"- not checked: {limit}" for limit in result.limits]
@@ -227,7 +232,11 @@ def render(result: DebugResult) -> str:
 
 
 def _site_line(site: SiteInfo) -> str:
-    where = ".".join(part for part in (site.template, None if site.command else site.choice) if part)
+    where = (
+        f"script {site.choice}"
+        if site.script
+        else ".".join(part for part in (site.template, None if site.command else site.choice) if part)
+    )
     source = f": `{site.source}`" if site.source else ""
     who = ", ".join(f"{role} = {party}" for role, party in site.parties.items())
     return f"- line {site.line}, {where}{source}: {site.reason}{f' (here {who})' if who else ''}"
@@ -235,6 +244,11 @@ def _site_line(site: SiteInfo) -> str:
 
 def _names(parties: Iterable[str]) -> str:
     return sentence(parties) or "nobody"
+
+
+def _with_disagreement(summary: str, odd: str | None) -> str:
+    """That the code is not what ran matters more than any way out, so it is said at once."""
+    return f"{summary} But the code sent cannot have raised this: {odd}." if odd else summary
 
 
 def _summary(found: Diagnosis, sites: Sequence[Site]) -> str:
@@ -275,6 +289,7 @@ def _summary(found: Diagnosis, sites: Sequence[Site]) -> str:
 def _missing(found: Diagnosis, sites: Sequence[Site]) -> str:
     enclosing = found.enclosing
     best = sites[0] if sites and not sites[0].command and found.inside_choice is not False else None
+    submitted = sites[0] if sites and sites[0].body == "script" else None
     of = f" of {found.template}" if found.template else ""
     choice = f" of {found.choice}" if found.action == "exercise" and found.choice else ""
     on = f" on {found.template}" if found.template else ""
@@ -287,8 +302,11 @@ def _missing(found: Diagnosis, sites: Sequence[Site]) -> str:
         if enclosing
         else f", probably in {best.where} (line {best.line}),"
         if best
+        else f" in script {submitted.choice} (line {submitted.line})"
+        if submitted
         else ""
     )
+    best = best or submitted
     role = (
         f" ({best.role(found.missing[0])})"
         if best and len(found.missing) == 1 and best.role(found.missing[0])
@@ -317,6 +335,10 @@ def _explanation(found: Diagnosis, sites: Sequence[Site]) -> str:
     node = f"Node {found.node}" if found.node is not None else "It"
     if found.kind in ("maintainers_not_signatories", "no_authorizers"):
         return found.explanation
+    if sites and sites[0].body == "script":
+        return (
+            f"{node} is what the script submits, so its authority is exactly that of actAs; readAs adds none."
+        )
     if not found.inside_choice:
         return f"{node} is the submitted command itself, so its authority is exactly that of actAs; readAs adds none."
     best = next((site for site in sites if not site.command), None)
@@ -350,6 +372,7 @@ def _site(site: Site) -> SiteInfo:
         source=site.source,
         parties=dict(site.parties),
         command=site.command,
+        script=site.body == "script",
         decided=site.decided,
     )
 
@@ -372,26 +395,31 @@ def _limits(found: Diagnosis, code: Code | None, sites: Sequence[Site], odd: str
             "no place in this code lacks that authority inside a choice: the submitted command itself, "
             "code that was not sent, or another version of the package may be the cause"
         )
-    if found.node and not found.path and not any(site.decided and not site.command for site in sites):
+    told = any(site.decided and (site.body == "script" or not site.command) for site in sites)
+    if found.node and not found.path and not told:
         limits.append(
             "whether the submission held several commands: a later one has a node number above 0 as well"
         )
     return limits
 
 
-def _need(found: Diagnosis, params: DebugParams) -> list[str]:
+def _need(found: Diagnosis, params: DebugParams, sites: Sequence[Site]) -> list[str]:
     need: list[str] = []
     if found.kind == "unknown":
         need.append("the complete error text, from its code (such as DAML_AUTHORIZATION_ERROR) to the end")
     if found.family in ("authorization", "unknown"):
         if not params.daml_code.strip():
             need.append("the DAML code of the template and choice involved")
-        if not params.context.strip() and not found.act_as and not found.inside_choice:
+        scripted = any(site.body == "script" for site in sites)
+        if not params.context.strip() and not found.act_as and not found.inside_choice and not scripted:
             need.append("what was submitted, and with which actAs and readAs")
     return need
 
 
 _MAX_SHOWN = 5
+_MAX_FIXES = 3
+"""Ways out that the text tells at length; the structure has them all."""
+_FIXES_OF_OTHER_CODE = 3
 _TITLES: dict[Kind, str] = {
     "missing_authorization": "Authorization: a party did not authorize the action",
     "fetch_authorization": "Authorization: a fetch without a stakeholder among those who act",

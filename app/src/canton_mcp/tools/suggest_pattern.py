@@ -9,7 +9,7 @@ from pydantic import Field, StringConstraints
 
 from canton_mcp import daml
 from canton_mcp.daml.choosing import Candidate, Decision, choose
-from canton_mcp.daml.constraints import consider
+from canton_mcp.daml.constraints import Considered, consider
 from canton_mcp.daml.patterns import Level
 from canton_mcp.tools.base import (
     MAX_ITEM_CHARS,
@@ -108,9 +108,10 @@ def run(params: SuggestParams, client: Client = SILENT) -> SuggestResult:
         answers = client.ask("Which pattern fits is not clear yet. Please say:", _open_questions(text))
         text = "\n".join([text, *(answers or {}).values()])
         decision = choose(text, params.constraints)
+    considered = consider(params.constraints, decision, params.security_level)
     constraints = [
         ConstraintInfo(constraint=item.constraint, status=item.status, detail=item.detail, code=item.code)
-        for item in consider(params.constraints, decision, params.security_level)
+        for item in considered
     ]
     if decision.chosen is None:
         return _undecided(params, text, constraints)
@@ -129,7 +130,8 @@ def run(params: SuggestParams, client: Client = SILENT) -> SuggestResult:
         combine=[
             _info(entry, f"{_quoted(entry)} asks for it besides: it is for when {entry.pattern.when}")
             for entry in decision.also
-        ],
+        ]
+        + _asked_by_constraints(considered, decision),
         alternatives=_alternatives(decision),
         questions=_questions(text) if decision.close else [],
     )
@@ -140,12 +142,12 @@ def render(result: SuggestResult) -> str:
     lines = [result.summary, result.reason]
     lines += [f"{number}. {step}" for number, step in enumerate(result.flow, 1)]
     if result.skeleton:
-        lines += ["", result.skeleton]
+        lines += ["", "```daml", result.skeleton.rstrip(), "```"]
     lines += [f"- {result.level}: {item}" for item in result.hardening]
     lines += [f"- trap: {trap}" for trap in result.traps]
     for item in result.constraints:
         lines.append(f"- {item.constraint}: {item.status.replace('_', ' ')} ({item.detail})")
-        lines += [item.code.rstrip()] if item.code and len(item.code) <= _MAX_SHOWN_CODE else []
+        lines += ["```daml", item.code.rstrip(), "```"] if 0 < len(item.code) <= _MAX_SHOWN_CODE else []
     lines += [f"- combine with {item.name}: {item.reason}" for item in result.combine]
     lines += [f"- instead of {item.name}: {item.reason}" for item in result.alternatives]
     lines += [f"- please say: {question}" for question in result.questions]
@@ -165,6 +167,18 @@ def _quoted(entry: Candidate) -> str:
 
 def _info(entry: Candidate, reason: str) -> AlternativeInfo:
     return AlternativeInfo(id=entry.pattern.id, name=entry.pattern.name, reason=reason)
+
+
+def _asked_by_constraints(considered: list[Considered], decision: Decision) -> list[AlternativeInfo]:
+    """Patterns that constraints ask for besides the chosen one, each once."""
+    by_id = {entry.pattern.id: entry for entry in decision.ranked}
+    known = {entry.pattern.id for entry in decision.also}
+    asked = {item.besides: item.constraint for item in reversed(considered) if item.besides}
+    return [
+        _info(by_id[name], f"the constraint '{text}' asks for it: it is for when {by_id[name].pattern.when}")
+        for name, text in reversed(asked.items())
+        if name not in known
+    ]
 
 
 def _alternatives(decision: Decision) -> list[AlternativeInfo]:

@@ -27,9 +27,20 @@ Requirement = Annotated[
 Verdict = Literal["valid", "invalid", "incomplete", "unknown"]
 
 _STAGES = 4
+_STATUSES = ("not_met", "not_found", "met")
 _RENDERED = 20
 _MAX_LIMITS = 50
 _MAX_LISTED = 200
+_MENDINGS = (
+    ("never closed", "add what closes it, or remove it"),
+    (
+        "unexpected",
+        "look at this line and the one before it: an operator, a bracket or the indentation is missing",
+    ),
+    ("missing", "complete the line or the block"),
+    ("keyword", "give it another name"),
+    ("has no body", "add 'do' and what it does"),
+)
 _SEVERITIES = ("critical", "high", "medium", "low", "info")
 _KIND: Mapping[str, Literal["create", "exercise", "fetch", "archive", "lookup"]] = {
     "create": "create",
@@ -169,12 +180,16 @@ class IntentItem(ResultModel):
 class ValidateResult(ResultModel):
     """Result of `validate_daml_business_logic`."""
 
-    valid: bool = Field(description="True only for the verdict valid.")
+    valid: bool = Field(
+        description="True only for the verdict valid: nothing wrong found as far as the text tells, which is no proof "
+        "of security."
+    )
     verdict: Verdict = Field(
-        description="valid: every checked action is authorized and every requirement understood was found; "
+        description="valid: every checked action is authorized, every requirement understood was found, and no "
+        "finding is critical or high; "
         "invalid: no DAML template, unreadable, or something that fails whatever other contracts hold; "
         "incomplete: a stated requirement is not met or was not found; "
-        "unknown: something could not be decided from this text."
+        "unknown: something could not be decided from this text, or a grave finding may be meant."
     )
     summary: str
     templates: list[TemplateInfo]
@@ -203,7 +218,9 @@ def run(params: ValidateParams, client: Client = SILENT) -> ValidateResult:
     found = [*map(_unreadable, problems), *made]
     found.sort(key=lambda one: _SEVERITIES.index(one.severity))
     if not _judgeable(module):
-        found.insert(0, _no_template())
+        found = [
+            _no_template(params.daml_code)
+        ]  # where prose or another language fails to be DAML helps nobody
     client.progress(3, _STAGES, f"{_count(len(found), 'finding')} made")
     intent, unclear = _intent(params, code) if _judgeable(module) else ([], ())
     client.progress(4, _STAGES, f"{_count(len(intent), 'requirement')} compared")
@@ -225,11 +242,18 @@ def run(params: ValidateParams, client: Client = SILENT) -> ValidateResult:
 
 def render(result: ValidateResult) -> str:
     """Verdict, findings, verdicts of actions, requirements and limits as text."""
-    lines = [result.summary]
-    for finding in result.findings[:_RENDERED]:
-        lines.append(f"- line {finding.line}: [{finding.severity}] {finding.message}. Fix: {finding.fix}.")
-        if finding.paste and finding.certainty != "advice":
-            lines += [f"    {line}" for line in finding.paste.splitlines()]
+    lines = [_headline(result)]
+    shown: set[str] = set()
+    for finding, places in _grouped(result.findings[:_RENDERED]):
+        if finding.rule == "no-template":  # the headline says it
+            lines.append(f"- fix: {finding.fix}")
+            continue
+        lines.append(f"- {places}: [{finding.severity}] {finding.message}. Fix: {finding.fix}.")
+        if "\n" in finding.paste and finding.rule in shown:
+            lines.append(f"    -- as above, for {finding.template}: its code is in the structured result")
+        elif finding.paste and finding.certainty != "advice":
+            shown.add(finding.rule)
+            lines += [f"    {line}".rstrip() for line in finding.paste.splitlines()]
         elif finding.paste and "\n" not in finding.paste:
             lines[-1] += f" Code: {finding.paste}"
     if len(result.findings) > _RENDERED:
@@ -252,17 +276,48 @@ def render(result: ValidateResult) -> str:
         for action in actions
         if action.status == "fails_unless" and action.line not in told
     ][:_RENDERED]
-    for item in result.intent:
-        lines.append(f"- {item.status.replace('_', ' ')}: {item.requirement} ({item.detail})")
+    for item in sorted(result.intent, key=lambda item: _STATUSES.index(item.status)):
+        place = f"line {item.line}: " if item.line else ""
+        lines.append(f"- {item.status.replace('_', ' ')}: {item.requirement} ({place}{item.detail})")
     lines += [f"- not checked: {limit}" for limit in result.limits[:_RENDERED]]
     if result.era:
         lines.append(f"- written for Daml {result.era}")
     return "\n".join(lines)
 
 
+def _grouped(findings: Iterable[FindingInfo]) -> list[tuple[FindingInfo, str]]:
+    """Each finding with its line; with all their lines those that say the same."""
+    groups: dict[tuple[str, str, str], list[FindingInfo]] = {}
+    for finding in findings:
+        groups.setdefault((finding.severity, finding.message, finding.fix), []).append(finding)
+    return [
+        (same[0], f"line{'s' if len(same) > 1 else ''} {', '.join(str(one.line) for one in same)}")
+        for same in groups.values()
+    ]
+
+
+def _headline(result: ValidateResult) -> str:
+    """The summary without the message of a finding, which follows in full."""
+    first = next((finding for finding in result.findings if _grave(finding)), None)
+    if first is None:
+        return result.summary
+    start = result.summary.find(f" {first.message} (")
+    end = result.summary.find(f"{_line(first)}). ", start)
+    return (
+        result.summary[:start] + result.summary[end + len(f"{_line(first)}).") :]
+        if 0 <= start < end
+        else result.summary
+    )
+
+
+def _line(finding: FindingInfo) -> str:
+    return f"line {finding.line}"
+
+
 def _of_a_rule(problem: daml.Problem, told: set[int]) -> bool:
     """Whether a rule says the same, or has looked and found it in order."""
-    return problem.place.line in told or problem.message.endswith("has no controller")
+    outside = "stands outside its 'controller" in problem.message  # a fragment: the limits tell it
+    return outside or problem.place.line in told or problem.message.endswith("has no controller")
 
 
 def _in_words(action: ActionInfo) -> str:
@@ -301,12 +356,21 @@ def _wrong(finding: FindingInfo) -> bool:
     )
 
 
+def _grave(finding: FindingInfo) -> bool:
+    """Whether it has to be looked at before anything is called valid."""
+    return finding.severity in ("critical", "high")
+
+
 def _verdict(found: list[FindingInfo], intent: list[IntentItem], undecided: bool) -> Verdict:
     if any(map(_wrong, found)):
         return "invalid"
     if any(item.status != "met" for item in intent):
         return "incomplete"
-    return "unknown" if undecided or any(one.certainty == "conditional" for one in found) else "valid"
+    return (
+        "unknown"
+        if undecided or any(one.certainty == "conditional" or _grave(one) for one in found)
+        else "valid"
+    )
 
 
 def _summary(
@@ -318,7 +382,7 @@ def _summary(
 ) -> str:
     module = code.module
     if not _judgeable(module):
-        return "Invalid: the text holds no DAML template."
+        return f"Invalid: {found[0].message}."
     choices = len(module.loose_choices)
     choices += sum(len(template.choices) for template in module.templates)
     choices += sum(len(interface.choices) for interface in module.interfaces)
@@ -328,15 +392,19 @@ def _summary(
     notes = f"; {_count(others, 'finding')} to look at" if others else ""
     match verdict:
         case "invalid":
-            place = (
-                f"{wrong[0].template}.{wrong[0].choice}, " if wrong[0].template and wrong[0].choice else ""
-            )
             more = f" {_count(len(wrong), 'error')}{notes}; {read}."
-            return f"Invalid: {wrong[0].message} ({place}line {wrong[0].line}).{more}"
+            return f"Invalid: {wrong[0].message} ({_place(wrong[0])}).{more}"
         case "incomplete":
             named = _count(sum(item.status != "met" for item in intent), "stated requirement")
             return f"Incomplete: {named} not met or not found; no authorization error found{notes}; {read}."
         case "unknown":
+            if grave := [finding for finding in found if _grave(finding)]:
+                others = len(found) - len(grave)
+                more = f"; {_count(others, 'further finding')}" if others else ""
+                return (
+                    f"Unknown: {grave[0].message} ({_place(grave[0])}). {_count(len(grave), 'grave finding')} that "
+                    f"may be meant; no authorization error found{more}; {read}."
+                )
             if not open_actions:
                 return f"Unknown: some code was not read or followed; no authorization error found{notes}; {read}."
             first = open_actions[0]
@@ -346,7 +414,18 @@ def _summary(
                 f"({_verdict_words(first)}); no authorization error found{notes}; {read}."
             )
         case _:
-            return f"Valid as far as checked: every ledger action read has the authority it needs{notes}; {read}."
+            said = "" if intent else "; no stated requirement was understood"
+            what = (
+                "every ledger action read has the authority it needs"
+                if code.analysis.actions()
+                else "nothing wrong found, and there is no ledger action to authorize"
+            )
+            return f"Valid as far as checked: {what}{said}{notes}; {read}."
+
+
+def _place(finding: FindingInfo) -> str:
+    owner = f"{finding.template}.{finding.choice}, " if finding.template and finding.choice else ""
+    return f"{owner}{_line(finding)}"
 
 
 def _verdict_words(action: daml.Action) -> str:
@@ -456,7 +535,7 @@ def _unread(code: daml.Judged) -> list[UnreadInfo]:
     ]
 
 
-def _no_template() -> FindingInfo:
+def _no_template(text: str) -> FindingInfo:
     return FindingInfo(
         rule="no-template",
         severity="critical",
@@ -465,8 +544,10 @@ def _no_template() -> FindingInfo:
         column=1,
         template=None,
         choice=None,
-        message="the text holds no DAML template (comments and strings do not count)",
-        fix="send the module that declares the template: 'template Name with ... where signatory ...'",
+        message="the text holds no DAML template (comments and strings do not count)"
+        if text.strip()
+        else "the code is empty",
+        fix="send the module that declares the template: 'template Name with .. where signatory ..'",
         paste="",
     )
 
@@ -481,8 +562,16 @@ def _unreadable(problem: daml.Problem) -> FindingInfo:
         template=None,
         choice=None,
         message=problem.message,
-        fix="compare the place with the DAML grammar, then compile with 'daml build' or 'dpm build'",
+        fix=f"{_mending(problem.message)}, then compile with 'daml build' or 'dpm build'",
         paste="",
+    )
+
+
+def _mending(message: str) -> str:
+    """What to do about a place that could not be read; many messages say it themselves behind a colon."""
+    found = (mending for word, mending in _MENDINGS if word in message)
+    return next(
+        found, "do as the message says" if ": " in message else "write it as the DAML grammar wants it"
     )
 
 

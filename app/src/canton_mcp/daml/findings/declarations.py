@@ -9,8 +9,11 @@ from canton_mcp.daml import tree
 from canton_mcp.daml.era import era
 from canton_mcp.daml.findings.model import Finding
 from canton_mcp.daml.findings.view import Chosen, Code, Owned, finding, listed, name_of
+from canton_mcp.daml.scope import Kind
 
 __all__ = ["declarations"]
+
+_MAX_DEPTH = 3
 
 
 def declarations(code: Code) -> Iterator[Finding]:
@@ -236,7 +239,7 @@ def _key(code: Code, owned: Owned) -> Iterator[Finding]:
             f"add {missing} to the signatories, or choose a maintainer among {listed(sorted(owned.signed)) or 'them'}",
             paste=f"signatory {', '.join(party.path for party in verdict.missing)}",
         )
-    if template.key.type is not None and re.search(r"\bContractId\b", template.key.type.text):
+    if template.key.type is not None and _holds_contract_id(Kind(template.key.type, code.scope)):
         yield finding(
             "contract-id-in-key",
             template.key.place,
@@ -246,6 +249,20 @@ def _key(code: Code, owned: Owned) -> Iterator[Finding]:
             "create fail (CONTRACT_ID_IN_CONTRACT_KEY)",
             "key by parties and a text or number of your own instead",
         )
+
+
+def _holds_contract_id(kind: Kind, depth: int = _MAX_DEPTH) -> bool:
+    """Whether a contract id is part of a type, also inside of records of this text."""
+    if re.search(r"\bContractId\b", kind.type.text):
+        return True
+    if not depth:
+        return False
+    declared = kind.scope.data(kind.name)
+    inner = [field.type for _, fields in declared[0].constructors for field in fields] if declared else []
+    if declared and declared[0].synonym is not None:
+        inner.append(declared[0].synonym)
+    home = declared[1] if declared else kind.scope
+    return any(_holds_contract_id(Kind(part, home), depth - 1) for part in (*inner, *kind.type.arguments))
 
 
 def _key_version(code: Code) -> Iterator[Finding]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
+
+from canton_mcp.daml.record import record
 
 __all__ = ["KINDS", "ORDER", "Certainty", "Finding", "Kind", "Severity"]
 
@@ -21,7 +22,7 @@ class Kind(NamedTuple):
     certainty: Certainty
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Finding:
     """One problem.
 

@@ -8,13 +8,17 @@ from collections.abc import Iterator
 from canton_mcp.daml import tree
 from canton_mcp.daml.actions import Action
 from canton_mcp.daml.findings.model import Finding
-from canton_mcp.daml.findings.view import ACCEPTING, Chosen, Code, Owned, finding, listed, name_of, named
+from canton_mcp.daml.findings.view import ACCEPTING, OFFERING, Chosen, Code, Owned, finding, listed, named
 
 __all__ = ["roles"]
 
+_TELLING = re.compile(
+    r"(statement|report|notice|notification|receipt|confirmation|calculation|event|log|summary|result)$", re.I
+)
 _OPERATOR = re.compile(
     r"(operator|admin|bank|custodian|provider|platform|exchange|registrar|agent|issuer|depository)", re.I
 )
+"""Who keeps books for others; anybody else may change a promise that is its own."""
 
 
 def roles(code: Code) -> Iterator[Finding]:
@@ -25,6 +29,7 @@ def roles(code: Code) -> Iterator[Finding]:
     for chosen in code.choices:
         if chosen.owned is None or chosen.entry is None:
             continue
+        yield from _possibly_uncontrolled(chosen, chosen.owned)
         yield from _invisible_controller(code, chosen, chosen.owned)
         yield from _unguarded_parameter(chosen, chosen.owned)
         yield from _proposal_without_exit(chosen, chosen.owned)
@@ -37,6 +42,8 @@ def roles(code: Code) -> Iterator[Finding]:
 def _owner_only_observes(owned: Owned) -> Iterator[Finding]:
     if not owned.amounts or not owned.clear or not owned.signed or owned.is_offer:
         return
+    if _TELLING.search(owned.template.name):
+        return  # it says something about a value, and is none itself
     for name in owned.owners:
         if name in owned.stakeholders and name not in owned.signed:
             yield finding(
@@ -68,6 +75,27 @@ def _possibly_empty(owned: Owned) -> Iterator[Finding]:
         f"a create with an empty {path} fails with 'has no signatories'",
         "require at least one, or add a signatory of type Party",
         paste=f"ensure not ({empty} {path})",
+    )
+
+
+def _possibly_uncontrolled(chosen: Chosen, owned: Owned) -> Iterator[Finding]:
+    """A choice whose controllers are all in one collection of the contract, which may be empty."""
+    controllers = chosen.entry.controllers if chosen.entry is not None else ()
+    if len(controllers) != 1 or controllers[0].many is not True or controllers[0].origin != "field":
+        return
+    path = controllers[0].path
+    field = owned.fields.get(path)
+    if field is None or path in owned.ensured or path in owned.signed or "NonEmpty" in field.type.text:
+        return
+    yield finding(
+        "possibly-no-signatory",
+        chosen.choice.controllers[0].place,
+        chosen.owner,
+        chosen.choice.name,
+        f"with an empty {path} nobody can exercise {chosen.choice.name}: it fails with 'has no controllers'",
+        "require at least one, or add a controller of type Party",
+        severity="low",
+        paste=f"ensure not ({'Set.null' if field.type.head == 'Set' else 'null'} {path})",
     )
 
 
@@ -150,24 +178,28 @@ def _passed_on(chosen: Chosen, names: set[str]) -> bool:
 
 
 def _proposal_without_exit(chosen: Chosen, owned: Owned) -> Iterator[Finding]:
-    if (
-        not ACCEPTING.search(chosen.choice.name)
-        or not chosen.controllers
-        or chosen.controllers & owned.signed
-    ):
+    if not chosen.controllers or chosen.controllers & owned.signed:
         return
-    if not owned.signatories_clear or not chosen.consuming:
+    if not ACCEPTING.search(chosen.choice.name) and not _is_accept(chosen, owned):
+        return
+    if not owned.signatories_clear or not chosen.consuming or owned.timed:
         return
     if owned.has_way_out or any(owned.consuming_controllers[name] > 1 for name in chosen.controllers):
         return
     name = owned.template.name
     who = listed(sorted(chosen.controllers))
+    signers = listed(sorted(owned.signed))
     yield finding(
         "proposal-without-reject",
         chosen.choice.place,
         chosen.owner,
         chosen.choice.name,
-        f"{who} can accept but not reject, and nothing lets the offer be withdrawn or expire",
+        f"{who} can accept but not reject, the offer never expires, and "
+        + (
+            f"{signers} can withdraw it by a bare Archive alone"
+            if len(owned.signed) == 1
+            else f"only {signers} together can withdraw it"
+        ),
         "give both sides a way out",
         paste=f"""\
 choice {name}_Reject : ()
@@ -181,6 +213,23 @@ choice {name}_Withdraw : ()
     )
 
 
+def _is_accept(chosen: Chosen, owned: Owned) -> bool:
+    """Whether it is the only way on of an offer and adds the actor's signature to it, whatever its name is."""
+    if not OFFERING.search(owned.template.name):
+        return False
+    ending = [choice for choice in owned.template.choices if choice.consumption != "nonconsuming"]
+    made = [
+        action for action in chosen.actions if action.kind == "create" and action.template != chosen.owner
+    ]
+    paid = any("ContractId" in field.type.text for field in chosen.choice.parameters)
+    return (
+        len(ending) == 1
+        and not paid
+        and len(made) == 1
+        and {party.path for party in made[0].required} == owned.signed | chosen.controllers
+    )
+
+
 def _destroyed(code: Code, chosen: Chosen, owned: Owned) -> Iterator[Finding]:
     """A consuming choice on a value that creates nothing, by somebody whom the value does not belong to."""
     entry = chosen.entry
@@ -189,6 +238,10 @@ def _destroyed(code: Code, chosen: Chosen, owned: Owned) -> Iterator[Finding]:
     owners = set(owned.owners)
     if not owned.amounts or not owners or owned.is_offer or chosen.controllers & owners:
         return
+    if owned.signed <= owners:
+        return  # nobody owes it: a request or an order of the owner
+    if owned.signed <= chosen.controllers:
+        return  # they can archive it in any case, which another rule tells
     if chosen.owner in code.granting:
         return  # a request: the value comes about when it is granted
     if chosen.tested - owned.ensured or any(party.many is not False for party in entry.controllers):
@@ -206,23 +259,20 @@ def _destroyed(code: Code, chosen: Chosen, owned: Owned) -> Iterator[Finding]:
 
 
 def _operator_moves(chosen: Chosen, owned: Owned) -> Iterator[Finding]:
-    """The only signatory, an operator, changes whom a value belongs to or how much it is, by itself."""
-    if not owned.amounts or not owned.signatories_clear or len(owned.signed) != 1 or owned.is_offer:
+    """The only signatory changes whom a value belongs to or how much it is, by itself."""
+    if not owned.signatories_clear or len(owned.signed) != 1 or owned.is_offer:
+        return
+    worth = owned.amounts or any(field.type.head in ("Decimal", "Numeric") for field in owned.template.fields)
+    if not worth:
         return
     (operator,) = owned.signed
     owners = {name for name in owned.owners if name not in owned.signed}
-    if not owners or not _OPERATOR.search(operator) or chosen.controllers != owned.signed:
+    if not owners or chosen.controllers != owned.signed:
         return
     watched = owners | {field.name for field in owned.amounts}
-    changed = sorted(
-        {
-            entry.path[0]
-            for node in chosen.nodes
-            if isinstance(node, tree.Record) and name_of(node.subject) == "this"
-            for entry in node.fields
-            if entry.path[0] in watched
-        }
-    )
+    if not chosen.consuming:
+        return  # another contract beside this one
+    changed = sorted({entry.path[0] for entry in chosen.changes} & watched)
     if changed:
         yield finding(
             "operator-moves-assets",
@@ -232,6 +282,7 @@ def _operator_moves(chosen: Chosen, owned: Owned) -> Iterator[Finding]:
             f"{operator} alone can change {listed(changed)} of every {chosen.owner}: its one key moves what belongs to "
             f"{listed(sorted(owners))}",
             f"make {listed(sorted(owners))} a signatory and a controller of {chosen.choice.name}",
+            severity=None if owners & set(changed) or _OPERATOR.search(operator) else "medium",
             paste=f"controller {', '.join([operator, *sorted(owners)])}",
         )
 
@@ -243,23 +294,24 @@ def _observers_from_argument(chosen: Chosen, owned: Owned) -> Iterator[Finding]:
     if chosen.controllers & set(owned.owners):
         return  # whose data it is may show it
     seen = {party.path for party in owned.parties.observers if party.path in owned.fields}
-    for node in chosen.nodes:
-        if not isinstance(node, tree.Record) or name_of(node.subject) != "this":
-            continue
-        for entry in node.fields:
-            if entry.path[0] in seen and set(named(entry.value)) & (chosen.parameters.keys() - chosen.tested):
-                silent = sorted(owned.signed - chosen.controllers)
-                yield finding(
-                    "observers-from-argument",
-                    entry.place,
-                    chosen.owner,
-                    chosen.choice.name,
-                    f"{listed(sorted(chosen.controllers))} decides alone who sees a contract that {listed(silent)} "
-                    f"signed too: {entry.path[0]} comes from an argument",
-                    f"let {listed(silent)} agree, or test who may be added",
-                    paste=f"controller {', '.join([*sorted(chosen.controllers), *silent])}",
-                )
-                return
+    for entry in chosen.changes:
+        if entry.path[0] in seen and set(named(entry.value)) & (chosen.parameters.keys() - chosen.tested):
+            silent = sorted(owned.signed - chosen.controllers)
+            yield finding(
+                "observers-from-argument",
+                entry.place,
+                chosen.owner,
+                chosen.choice.name,
+                f"{_decides(sorted(chosen.controllers))} alone who sees a contract that {listed(silent)} "
+                f"signed too: {entry.path[0]} comes from an argument",
+                f"let {listed(silent)} agree, or test who may be added",
+                paste=f"controller {', '.join([*sorted(chosen.controllers), *silent])}",
+            )
+            return
+
+
+def _decides(names: list[str]) -> str:
+    return f"{listed(names)} decide{'s' if len(names) == 1 else ''}"
 
 
 def _divulged(chosen: Chosen, owned: Owned) -> Iterator[Finding]:

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 from canton_mcp.daml import tree
 from canton_mcp.daml.findings.model import Finding
-from canton_mcp.daml.findings.view import Chosen, Code, Owned, finding, name_of, walk
-from canton_mcp.daml.guards import CLOCK, guards
+from canton_mcp.daml.findings.view import Chosen, Code, Owned, finding, is_amount, name_of, named, walk
+from canton_mcp.daml.guards import CLOCK, Guard, guards
 
 __all__ = ["values"]
 
@@ -30,13 +30,29 @@ _PARTIAL = frozenset(
 )
 _PARTIAL_HOMES = frozenset({"", "L", "List", "DA.List", "O", "Optional", "DA.Optional", "Prelude"})
 _DIVIDING = frozenset({"div", "mod", "rem", "quot"})
-_COMMENTED = re.compile(r"^(?:--+|\{-)\s*(assert|assertMsg|ensure|require)\b\s+[\w(\"'].*$")
+_COMMENTED = re.compile(
+    r"^(?:--+|\{-)\s*(?:(assert|assertMsg|ensure|require)\b\s+[\w(\"'].*"
+    r"|(when|unless)\s.*\b(?:abort|error|throw|assertFail|failWithStatus)\b.*)$"
+)
 _SENTENCE = re.compile(r"[.!?]\s*$|\b(the|that|this is|must|should|if|we|which|because)\b", re.I)
+_GROWING = frozenset({"[]", "Text", "Set", "Map", "TextMap"})
 _LOCK = re.compile(r"^Lock(ed)?($|[A-Z_])|(Lock|Escrow)$")
 _LATE = re.compile(r"(expire|timeout|clawback|reclaim|refund)", re.I)
 _SOON = re.compile(r"(accept|approve)", re.I)
 _CLOCKS = re.compile(r"getTime|LedgerTime|Deadline")
-_UNTIL = re.compile(r"(expir\w*|deadline|valid_?until|expires_?at|until|due|maturity)$", re.I)
+_UNTIL = re.compile(
+    r"(expir\w*|deadline|until|due|maturity|clos(?:es|ing)|ends|end|cut_?off|lapses)(?:_?(?:at|on|by|time|date))?$",
+    re.I,
+)
+_OPPOSITE = {
+    **{"<": ">=", "<=": ">", ">": "<=", ">=": "<"},
+    **{"assertWithinDeadline": "assertDeadlineExceeded", "assertDeadlineExceeded": "assertWithinDeadline"},
+    **{"isLedgerTimeLT": "isLedgerTimeGE", "isLedgerTimeGE": "isLedgerTimeLT"},
+    **{"isLedgerTimeLE": "isLedgerTimeGT", "isLedgerTimeGT": "isLedgerTimeLE"},
+}
+"""What says the contrary of a comparison: operators, and the functions of the standard library."""
+_CONVERTING = frozenset({"intToDecimal", "intToNumeric", "castAndRound", "decimalToNumeric"})
+_COUNTING = frozenset({"length", "size"})
 
 
 def values(code: Code) -> Iterator[Finding]:
@@ -52,6 +68,7 @@ def values(code: Code) -> Iterator[Finding]:
         for node in chosen.nodes:
             yield from _constant(node, chosen.owner, chosen.choice.name)
         yield from _growth(chosen)
+        yield from _unbounded_argument(code, chosen)
     yield from _deadlines(code)
     yield from _commented_out(code)
 
@@ -72,6 +89,47 @@ def _unbounded_amount(owned: Owned) -> Iterator[Finding]:
             "add it to the ensure clause" if ensure else "add an ensure clause",
             paste=f"&& {bound}" if ensure else f"ensure {bound}",
         )
+
+
+def _unbounded_argument(code: Code, chosen: Chosen) -> Iterator[Finding]:
+    """Amounts that the caller picks and that a copy of the contract adds or takes off, whatever their sign."""
+    if chosen.owned is None:
+        return
+    for parameter in chosen.choice.parameters:
+        if parameter.name in chosen.tested or not is_amount(parameter):
+            continue
+        bare = {name_of(entry.value) or entry.path[-1] for entry in chosen.given}
+        told = next(
+            (
+                entry
+                for entry in chosen.changes
+                if entry.path[0] in chosen.owned.fields and _offsets(entry.value, parameter.name)
+            ),
+            None,
+        )
+        if told is None or parameter.name in bare:
+            continue  # not used so, or a contract takes it as it is and can refuse it
+        zero = "0" if parameter.type.head == "Int" else "0.0"
+        yield finding(
+            "amount-without-ensure",
+            parameter.place,
+            chosen.owner,
+            chosen.choice.name,
+            f"nothing keeps the argument {parameter.name} from being negative, which turns what {chosen.choice.name} "
+            f"does to {told.path[0]} round",
+            "test it before it is used",
+            paste=f'assertMsg "{parameter.name} must be positive" ({parameter.name} > {zero})',
+        )
+
+
+def _offsets(value: tree.Expression, name: str) -> bool:
+    """Whether a sum or difference has the name as a side."""
+    return any(
+        isinstance(node, tree.Operation)
+        and node.operator in ("+", "-")
+        and name in (name_of(node.left), name_of(node.right))
+        for node in walk(value)
+    )
 
 
 def _lock(owned: Owned) -> Iterator[Finding]:
@@ -114,8 +172,8 @@ def _divisions(code: Code, chosen: Chosen) -> Iterator[Finding]:
                 divisor = right
             case tree.Application(function=tree.Name(name=name), arguments=(_, right)) if name in _DIVIDING:
                 divisor = right
-        name = name_of(divisor) if divisor is not None else ""
-        if not name or divisor is None or name.rpartition(".")[2] in chosen.tested:
+        name, counted = _divisor(divisor) if divisor is not None else ("", False)
+        if not name or name.rpartition(".")[2] in chosen.tested:
             continue
         if name.partition(".")[0] not in {*chosen.parameters, *(chosen.owned.fields if chosen.owned else ())}:
             continue  # a constant, or something computed: what it may be is not followed
@@ -126,10 +184,27 @@ def _divisions(code: Code, chosen: Chosen) -> Iterator[Finding]:
             node.place,
             chosen.owner,
             chosen.choice.name,
-            f"the division aborts when {name} is zero",
+            f"the division aborts when {name} is {'empty' if counted else 'zero'}",
             "test it first, or 'ensure' it",
-            paste=f'assertMsg "{name} is not zero" ({name} /= {zero})',
+            paste=f'assertMsg "{name} is not empty" (not (null {name}))'
+            if counted
+            else f'assertMsg "{name} is not zero" ({name} /= {zero})',
         )
+
+
+def _divisor(expression: tree.Expression) -> tuple[str, bool]:
+    """The path that a division divides by, behind conversions, and whether it is the size of that."""
+    match expression:
+        case tree.TupleOf(items=(inner,)) | tree.Typed(value=inner):
+            return _divisor(inner)
+        case tree.Application(function=tree.Name(name=called), arguments=(argument,)) if (
+            called in _CONVERTING
+        ):
+            return _divisor(argument)
+        case tree.Application(function=tree.Name(name=called), arguments=(argument,)) if called in _COUNTING:
+            return name_of(argument), True
+        case _:
+            return name_of(expression), False
 
 
 def _partial(code: Code, chosen: Chosen) -> Iterator[Finding]:
@@ -138,6 +213,8 @@ def _partial(code: Code, chosen: Chosen) -> Iterator[Finding]:
         if isinstance(node, tree.Application) and isinstance(node.function, tree.Name):
             called, argument = node.function, name_of(node.arguments[0]) if node.arguments else ""
             if called.name not in _PARTIAL or called.name in local or called.qualifier not in _PARTIAL_HOMES:
+                continue
+            if any(name in chosen.tested for part in node.arguments for name in named(part) if name in local):
                 continue
             if argument and argument.rpartition(".")[2] in chosen.tested:
                 continue
@@ -184,15 +261,7 @@ def _constant(
             tested = tree.Name(node.place, "True")
     if tested is None:
         return
-    while isinstance(tested, tree.TupleOf) and len(tested.items) == 1:
-        tested = tested.items[0]
-    itself = (
-        isinstance(tested, tree.Operation)
-        and tested.operator in ("==", ">=", "<=")
-        and name_of(tested.left) != ""
-        and name_of(tested.left) == name_of(tested.right)
-    )
-    if itself or (isinstance(tested, tree.Name) and tested.name == "True"):
+    if _always(tested):
         yield finding(
             "constant-assertion",
             node.place,
@@ -203,33 +272,55 @@ def _constant(
         )
 
 
+def _always(tested: tree.Expression) -> bool:
+    """Whether a condition is true whatever the data."""
+    match tested:
+        case tree.TupleOf(items=(inner,)) | tree.Typed(value=inner):
+            return _always(inner)
+        case tree.Name(name=name):
+            return name == "True"
+        case tree.Operation(operator="||", left=left, right=right):
+            return _always(left) or _always(right)
+        case tree.Operation(operator="&&", left=left, right=right):
+            return _always(left) and _always(right)
+        case tree.Operation(operator="==" | ">=" | "<=", left=left, right=right):
+            both = [side.text if isinstance(side, tree.Literal_) else name_of(side) for side in (left, right)]
+            return both[0] != "" and both[0] == both[1]
+        case _:
+            return False
+
+
 def _growth(chosen: Chosen) -> Iterator[Finding]:
     """``this with xs = x :: xs`` without a bound on the length."""
     if chosen.owned is None:
         return
-    for node in chosen.nodes:
-        if not isinstance(node, tree.Record) or name_of(node.subject) != "this":
+    for entry in chosen.changes:
+        field = chosen.owned.fields.get(entry.path[0])
+        if field is None or field.type.head not in _GROWING or field.name in chosen.tested:
             continue
-        for entry in node.fields:
-            field = chosen.owned.fields.get(entry.path[0])
-            if field is None or field.type.head not in ("[]", "Text") or field.name in chosen.tested:
-                continue
-            grows = any(
-                isinstance(part, tree.Operation)
-                and part.operator in ("::", "<>", "++")
-                and field.name in (name_of(part.left), name_of(part.right))
-                for part in walk(entry.value)
-            )
-            if grows:
-                yield finding(
-                    "unbounded-growth",
-                    entry.place,
-                    chosen.owner,
-                    chosen.choice.name,
-                    f"every {chosen.choice.name} makes {field.name} longer, and each copy of the contract carries all of it",
-                    "cap it, or keep one contract for each entry",
-                    paste=f'assertMsg "{field.name} is full" (length {field.name} < 100)',
-                )
+        if not any(_adds(part, field.name) for part in walk(entry.value)):
+            continue
+        size = {"Set": "Set.size", "Map": "Map.size", "Text": "T.length"}.get(field.type.head, "length")
+        yield finding(
+            "unbounded-growth",
+            entry.place,
+            chosen.owner,
+            chosen.choice.name,
+            f"every {chosen.choice.name} makes {field.name} longer, and each copy of the contract carries all of it",
+            "cap it, or keep one contract for each entry",
+            paste=f'assertMsg "{field.name} is full" ({size} {field.name} < 100)',
+        )
+
+
+def _adds(part: tree.Expression, name: str) -> bool:
+    """Whether an expression is the field with something more in it."""
+    if isinstance(part, tree.Operation):
+        return part.operator in ("::", "<>", "++") and name in (name_of(part.left), name_of(part.right))
+    return (
+        isinstance(part, tree.Application)
+        and name_of(part.function).rpartition(".")[2] in ("insert", "union", "append")
+        and name in map(name_of, part.arguments)
+    )
 
 
 def _deadlines(code: Code) -> Iterator[Finding]:
@@ -237,7 +328,7 @@ def _deadlines(code: Code) -> Iterator[Finding]:
     if not _CLOCKS.search(code.module.text):
         return
     by_name = {(chosen.owner, chosen.choice.name): chosen.choice.place for chosen in code.choices}
-    for guard in guards(code.module):
+    for guard in guards(code.module, lambda choice: _LATE.search(choice) or _SOON.search(choice)):
         if guard.left != CLOCK or guard.choice is None or not _UNTIL.search(guard.right):
             continue
         late = _LATE.search(guard.choice) and guard.operator in ("<", "<=")
@@ -254,13 +345,28 @@ def _deadlines(code: Code) -> Iterator[Finding]:
         right_way = ">=" if late else "<"
         yield finding(
             "deadline-wrong-way",
-            place._replace(line=guard.line, column=1),
+            place._replace(line=guard.line, column=_column(code, guard)),
             guard.template,
             guard.choice,
             f"{guard.choice} works only {'before' if late else 'after'} {guard.right}, going by '{guard.text}'",
             "turn the comparison round",
-            paste=f"now {right_way} {guard.right}",
+            paste=_turned(guard.text) or f"now {right_way} {guard.right}",
         )
+
+
+def _column(code: Code, guard: Guard) -> int:
+    """Where the first word of a guard stands in its line; 1 when it does not stand there."""
+    line = code.module.text.split("\n")[guard.line - 1]
+    return line.find(guard.text.split(" ")[0]) + 1 or 1
+
+
+def _turned(text: str) -> str:
+    """A comparison with the opposite operator or function, as it is written; empty for anything else."""
+    called, _, rest = text.partition(" ")
+    if called in _OPPOSITE:
+        return f"{_OPPOSITE[called]} {rest}"
+    match = re.fullmatch(r"([\w'.]+) *(<=|>=|<|>) *([\w'.]+)", text)
+    return f"{match[1]} {_OPPOSITE[match[2]]} {match[3]}" if match else ""
 
 
 def _commented_out(code: Code) -> Iterator[Finding]:
@@ -285,5 +391,5 @@ def _commented_out(code: Code) -> Iterator[Finding]:
             inside[3] if inside else None,
             f"a guard is commented out: {text.lstrip('-{ ')[:60]}",
             "put it back, or remove the line",
-            paste=text.lstrip("-{ "),
+            paste=text.lstrip("-{ ").removesuffix("-}").rstrip(),
         )

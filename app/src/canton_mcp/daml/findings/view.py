@@ -8,21 +8,24 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeGuard
 
 from canton_mcp.daml import tree
 from canton_mcp.daml.actions import Action, Analysis, Entry, Party, TemplateParties
-from canton_mcp.daml.evaluate import children
+from canton_mcp.daml.expressions import children
 from canton_mcp.daml.findings.model import KINDS, Certainty, Finding, Severity
 from canton_mcp.daml.scope import Kind, Scope, collection_of, expanded, is_party, scopes
 
 __all__ = [
     "ACCEPTING",
     "AMOUNT",
+    "OFFERING",
     "OWNING",
     "Chosen",
     "Code",
     "Owned",
     "finding",
+    "is_amount",
     "listed",
     "name_of",
     "named",
@@ -30,14 +33,19 @@ __all__ = [
 ]
 
 AMOUNT = re.compile(
-    r"(?:^|[a-z_])(amount|quantity|price|balance|shares|units|notional|principal|supply)$", re.I
+    r"(?:^|[a-z_])(amount|quantity|qty|price|balance|shares|units|notional|nominal|principal|supply|sum|stake)$",
+    re.I,
 )
+OFFERING = re.compile(r"(offer|propos|invit)", re.I)
+_ASKING = re.compile(r"(offer|propos|invit|request|quote)", re.I)
 ACCEPTING = re.compile(r"(?:^|_)(accept|agree|countersign)", re.I)
 REFUSING = re.compile(
     r"(reject|decline|refuse|cancel|withdraw|expire|revoke|dismiss|archive|abort|retract)", re.I
 )
-OWNING = frozenset(
-    {"owner", "holder", "payee", "beneficiary", "investor", "customer", "depositor", "creditor"}
+OWNING = re.compile(
+    r"^(payee|beneficiary|investor|customer|client|user|depositor|creditor|bearer|(?!new|next|old|prev|former|stake|place)"
+    r"\w*(owner|holder))$",
+    re.I,
 )
 _NUMBERS = frozenset({"Decimal", "Int", "Numeric", "BigNumeric"})
 _TESTING = re.compile(r"^(assert|require|ensure|check|validate|guard|must|verify|when$|unless$)", re.I)
@@ -83,11 +91,7 @@ class Owned:
     @cached_property
     def amounts(self) -> tuple[tree.Field, ...]:
         """Fields that hold an amount of something."""
-        return tuple(
-            field
-            for field in self.template.fields
-            if field.type.head in _NUMBERS and AMOUNT.search(field.name)
-        )
+        return tuple(field for field in self.template.fields if is_amount(field))
 
     @cached_property
     def owners(self) -> tuple[str, ...]:
@@ -95,7 +99,7 @@ class Owned:
         return tuple(
             field.name
             for field in self.template.fields
-            if field.name in OWNING and is_party(Kind(field.type, self.scope))
+            if OWNING.match(field.name) and is_party(Kind(field.type, self.scope))
         )
 
     @cached_property
@@ -110,8 +114,10 @@ class Owned:
 
     @cached_property
     def is_offer(self) -> bool:
-        """Whether it has a choice that accepts it."""
-        return any(ACCEPTING.search(choice.name) for choice in self.template.choices)
+        """Whether it is called an offer or a request, or has a choice that accepts it."""
+        return _ASKING.search(self.template.name) is not None or any(
+            ACCEPTING.search(choice.name) for choice in self.template.choices
+        )
 
     @cached_property
     def has_way_out(self) -> bool:
@@ -175,6 +181,30 @@ class Chosen:
         if self.choice.body is not None:
             roots.append(self.choice.body)
         return tuple(node for root in roots for node in walk(root))
+
+    @cached_property
+    def changes(self) -> tuple[tree.FieldValue, ...]:
+        """What a copy of its contract is given instead: ``this with f = e``, or ``T with f = e`` of its own template."""
+        return tuple(
+            entry
+            for node in self.nodes
+            if (isinstance(node, tree.Record) and name_of(node.subject) == "this") or self._copies(node)
+            for entry in node.fields
+            if not entry.pun and name_of(entry.value) != entry.path[0]
+        )
+
+    @cached_property
+    def given(self) -> tuple[tree.FieldValue, ...]:
+        """Every field that a record in its body is given."""
+        return tuple(entry for node in self.nodes if isinstance(node, tree.Record) for entry in node.fields)
+
+    def _copies(self, node: tree.Expression) -> TypeGuard[tree.Record]:
+        return (
+            isinstance(node, tree.Record)
+            and isinstance(node.subject, tree.Name)
+            and self.owned is not None
+            and node.subject.name == self.owned.template.name
+        )
 
     @cached_property
     def controllers(self) -> frozenset[str]:
@@ -338,6 +368,11 @@ def finding(
         fix,
         paste,
     )
+
+
+def is_amount(field: tree.Field) -> bool:
+    """Whether a field or argument holds an amount of something, by its type and name."""
+    return field.type.head in _NUMBERS and AMOUNT.search(field.name) is not None
 
 
 def walk(root: tree.Expression) -> Iterator[tree.Expression]:
