@@ -8,7 +8,7 @@ LABCTL := $(PYTHON) tests/lab/lab.py
 PLAY := $(BIN)/ansible-playbook -i $(INVENTORY)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help up down status test check unit lint conformance page molecule e2e bench docs lock deps testdeps browser
+.PHONY: help up down status test check unit lint conformance page fuzz molecule e2e bench docs lock deps testdeps browser
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -48,6 +48,9 @@ conformance: testdeps $(VENV)/.ready tests/node_modules/.ready ## the official s
 
 page: testdeps browser $(VENV)/.ready tests/node_modules/.ready ## the hub's page in a real browser
 	@$(BIN)/pytest tests/page
+
+fuzz: testdeps $(VENV)/.ready ## a million datagrams at the hub, minutes
+	@HUB_FUZZ_DATAGRAMS=1000000 $(BIN)/pytest tests/hub -k generated
 
 molecule: testdeps $(VENV)/.ready ## every role in containers, and all of them as a fleet
 	@$(BIN)/python tests/run.py molecule

@@ -1,4 +1,7 @@
-"""Runs the parts of the proof one after the other, shows progress, and ends with a summary.
+"""Runs the parts of the proof, shows progress, and ends with a summary.
+
+What needs the machine for itself runs one after the other; then containers are built, deployed to and torn down in two lanes, most of
+whose time is waiting.
 
 Usage: run.py [check|page|conformance|molecule|e2e ...]; all of them by default. The log of every part is kept in .lab/logs.
 """
@@ -10,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,6 +30,8 @@ class Part(NamedTuple):
     name: str
     command: tuple[str, ...]
     directory: Path = ROOT
+    lane: int = 0
+    """Parts of a lane follow each other; lane 0 is alone and first."""
 
 
 def parts() -> list[Part]:
@@ -39,9 +45,9 @@ def parts() -> list[Part]:
         Part("check", "hub", ("pytest", "tests/hub")),
         Part("page", "page in a browser", ("pytest", "tests/page")),
         Part("conformance", "conformance", ("pytest", "tests/conformance")),
-        *(Part("molecule", f"role {role}", ("molecule", "test"), ROOT / "roles" / role) for role in roles),
-        Part("molecule", "fleet", ("molecule", "test", "-s", "fleet"), ROOT / "tests"),
-        Part("e2e", "end to end", ("pytest", "tests/lab", "tests/e2e", "--durations=5")),
+        *(Part("molecule", f"role {role}", ("molecule", "test"), ROOT / "roles" / role, 1) for role in roles),
+        Part("molecule", "fleet", ("molecule", "test", "-s", "fleet"), ROOT / "tests", 1),
+        Part("e2e", "end to end", ("pytest", "tests/lab", "tests/e2e", "--durations=5"), lane=2),
     ]
 
 
@@ -66,7 +72,7 @@ def run(part: Part) -> tuple[bool, float]:
         passed = process.wait() == 0
         done.set()
     elapsed = time.monotonic() - started
-    print(f"  {'ok' if passed else 'FAILED'} after {elapsed:.0f} s", flush=True)
+    print(f"  {part.name}: {'ok' if passed else 'FAILED'} after {elapsed:.0f} s", flush=True)
     if not passed:
         print(
             "".join(f"    {line}\n" for line in log.read_text(errors="replace").splitlines()[-TAIL:]),
@@ -74,6 +80,19 @@ def run(part: Part) -> tuple[bool, float]:
             flush=True,
         )
     return passed, elapsed
+
+
+def in_lanes(chosen: list[Part]) -> list[tuple[Part, bool, float]]:
+    """Run the parts; what came of each, in their order."""
+    found = {part: run(part) for part in chosen if part.lane == 0}
+    lanes = [
+        [part for part in chosen if part.lane == lane]
+        for lane in sorted({part.lane for part in chosen} - {0})
+    ]
+    with ThreadPoolExecutor(max(1, len(lanes))) as pool:
+        for results in pool.map(lambda lane: {part: run(part) for part in lane}, lanes):
+            found |= results
+    return [(part, *found[part]) for part in chosen]
 
 
 def _heartbeat(done: threading.Event, name: str, started: float) -> None:
@@ -89,12 +108,13 @@ def main() -> int:
         print(f"{unknown[0]!r} is not a part of the proof; use {', '.join(known)}", file=sys.stderr)
         return 2
     LOGS.mkdir(parents=True, exist_ok=True)
-    results = [(part, *run(part)) for part in parts() if not wanted or part.group in wanted]
+    started = time.monotonic()
+    results = in_lanes([part for part in parts() if not wanted or part.group in wanted])
     print("\nSummary")
     for part, passed, elapsed in results:
         print(f"  {'passed' if passed else 'FAILED'}  {elapsed:5.0f} s  {part.name}")
     failed = [part.name for part, passed, _ in results if not passed]
-    total = sum(elapsed for _, _, elapsed in results)
+    total = time.monotonic() - started
     print(
         f"  {len(results) - len(failed)} of {len(results)} passed in {total / 60:.1f} min; logs in {LOGS.relative_to(ROOT)}"
     )

@@ -1,6 +1,6 @@
 """Speed and memory as ratios measured in one run. Prints a table; judges nothing but lost requests.
 
-Usage: bench.py [engine|fleet ...] [--requests N]; all sections by default. Absolute figures depend on the machine;
+Usage: bench.py [engine|hub|fleet ...] [--requests N] [--rate N] [--seconds S]; all by default. Absolute figures depend on the machine;
 the ratios are what to compare between releases.
 """
 
@@ -27,7 +27,15 @@ def fleet(options: argparse.Namespace) -> Iterator[Figure]:
     return figures(options.requests)
 
 
-SECTIONS = {section.__name__: section for section in (engine, fleet)}
+def hub(options: argparse.Namespace) -> Iterator[Figure]:
+    """The hub as a process of this machine: it has bounds of its own, so it prints a table of its own."""
+    from hub import run
+
+    run(options.rate, options.seconds)
+    return iter(())
+
+
+SECTIONS = {section.__name__: section for section in (engine, hub, fleet)}
 
 
 def main() -> int:
@@ -37,6 +45,10 @@ def main() -> int:
     )
     parser.add_argument("section", nargs="*", help=f"{', '.join(SECTIONS)} (default: all)")
     parser.add_argument("--requests", type=int, default=1000, help="requests per target (default 1000)")
+    parser.add_argument(
+        "--rate", type=int, default=20_000, help="messages per second to the hub (default 20000)"
+    )
+    parser.add_argument("--seconds", type=float, default=60, help="how long the hub gets them (default 60)")
     options = parser.parse_args()
     unknown = [name for name in options.section if name not in SECTIONS]
     if unknown:

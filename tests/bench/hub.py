@@ -333,8 +333,13 @@ def _settled(port: int) -> None:
 
 def run(rate: int = 20_000, seconds: float = 60) -> list[Figure]:
     """All figures."""
-    found = list(collecting())
-    for section in (lambda at: intake(at, rate, seconds), history, lambda at: a_day_and_more()):
+    found = []
+    for section in (
+        lambda at: collecting(),
+        lambda at: intake(at, rate, seconds),
+        history,
+        lambda at: a_day_and_more(),
+    ):
         with tempfile.TemporaryDirectory() as directory:
             for figure in section(Path(directory)):
                 found.append(figure)

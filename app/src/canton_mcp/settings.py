@@ -11,66 +11,24 @@ import ipaddress
 import json
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TypeVar
 from urllib.parse import urlsplit
 
+from canton_mcp import environment as parse
 from canton_mcp.dcap.privacy import POLICIES, Policy
+from canton_mcp.environment import Reader, Refused, SettingsError
 
 __all__ = ["Settings", "SettingsError", "TesterSettings", "fleet_secrets", "release_id"]
 
-T = TypeVar("T")
 
-_TRUE = frozenset({"true", "1", "yes", "y", "on"})
-_FALSE = frozenset({"false", "0", "no", "n", "off"})
 _SERVER_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _SERVER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_HOST_LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 _USUAL_SERVER_ID = (8, 12)
 _DEFAULT_PORT = 7284
 _SECRET_FILE = "fleet-secret"
 _MIN_SECRET = 32
-
-
-class SettingsError(ValueError):
-    """One or more variables cannot be used.
-
-    ``problems`` holds one line for each: the variable with its value, the reason, the remedy.
-    """
-
-    def __init__(self, *problems: str) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = problems
-
-
-class _Refused(ValueError):
-    """A value was refused; the text is "reason. Remedy." without the variable's name."""
-
-
-class _Reader:
-    """Reads variables one by one and keeps every complaint, so that an operator sees all of them at once."""
-
-    def __init__(self, env: Mapping[str, str]) -> None:
-        self._env = env
-        self.problems: list[str] = []
-
-    def get(self, name: str, default: T, parse: Callable[[str], T]) -> T:
-        """The parsed value of `name`; `default` when it is unset, blank or refused."""
-        raw = self._env.get(name, "").strip()
-        if not raw:
-            return default
-        try:
-            return parse(raw)
-        except _Refused as refusal:
-            self.problems.append(f"{name}={_short(raw)}: {refusal}")
-            return default
-
-    def finish(self) -> None:
-        """Raise `SettingsError` if anything was refused."""
-        if self.problems:
-            raise SettingsError(*self.problems)
 
 
 @dataclass(frozen=True)
@@ -115,37 +73,39 @@ class Settings:
         Raises:
             SettingsError: with one line for each variable that cannot be used.
         """
-        read = _Reader(env)
-        port = read.get("CANTON_MCP_PORT", _DEFAULT_PORT, _port)
-        public_url = read.get("MCP_SERVER_URL", f"http://localhost:{port}", _base_url)
+        read = Reader(env)
+        port = read.get("CANTON_MCP_PORT", _DEFAULT_PORT, parse.port_number)
+        public_url = read.get("MCP_SERVER_URL", f"http://localhost:{port}", parse.base_url)
         read.get("X402_ENABLED", False, _payments)
-        threads = read.get("CANTON_MCP_THREADS", 16, _whole_number(1, 512, 16))
+        threads = read.get("CANTON_MCP_THREADS", 16, parse.whole_number(1, 512, 16))
         settings = cls(
             server_id=read.get("DCAP_SERVER_ID", "canton-mcp-1", _server_id),
-            server_name=read.get("DCAP_SERVER_NAME", "Canton MCP Server 1", _display_name),
-            server_url=read.get("DCAP_SERVER_URL", f"{public_url}/mcp", _http_url),
+            server_name=read.get("DCAP_SERVER_NAME", "Canton MCP Server 1", parse.display_name),
+            server_url=read.get("DCAP_SERVER_URL", f"{public_url}/mcp", parse.http_url),
             public_url=public_url,
             mcp_name=read.get("CANTON_MCP_NAME", "canton-mcp-server", _mcp_name),
-            bind=read.get("CANTON_MCP_BIND", "0.0.0.0", _address),
+            bind=read.get("CANTON_MCP_BIND", "0.0.0.0", parse.address),
             port=port,
             threads=threads,
-            streams=read.get("CANTON_MCP_STREAMS", threads // 2, _whole_number(0, threads - 1, threads // 2)),
-            dcap_enabled=read.get("DCAP_ENABLED", True, _boolean),
-            dcap_host=read.get("DCAP_MULTICAST_IP", "", _host),
-            dcap_port=read.get("DCAP_PORT", 10191, _port),
-            dcap_discover_interval_sec=read.get(
-                "DCAP_DISCOVER_INTERVAL_SEC", 300, _whole_number(1, 86400, 300)
+            streams=read.get(
+                "CANTON_MCP_STREAMS", threads // 2, parse.whole_number(0, threads - 1, threads // 2)
             ),
-            dcap_default_caller=read.get("DCAP_DEFAULT_CALLER", "", _display_name),
+            dcap_enabled=read.get("DCAP_ENABLED", True, parse.boolean),
+            dcap_host=read.get("DCAP_MULTICAST_IP", "", parse.host_name),
+            dcap_port=read.get("DCAP_PORT", 10191, parse.port_number),
+            dcap_discover_interval_sec=read.get(
+                "DCAP_DISCOVER_INTERVAL_SEC", 300, parse.whole_number(1, 86400, 300)
+            ),
+            dcap_default_caller=read.get("DCAP_DEFAULT_CALLER", "", parse.display_name),
             dcap_arguments=read.get("DCAP_ARGUMENTS", "types", _policy),
-            dcap_multicast_ttl=read.get("DCAP_MULTICAST_TTL", 1, _whole_number(0, 255, 1)),
-            hot_reload=read.get("CANTON_HOT_RELOAD", False, _boolean),
-            drain_dir=read.get("CANTON_MCP_DRAIN_DIR", "/run/canton-mcp", _path),
-            rollout_file=read.get("CANTON_MCP_ROLLOUT_FILE", "/etc/canton-mcp/rollout", _path),
+            dcap_multicast_ttl=read.get("DCAP_MULTICAST_TTL", 1, parse.whole_number(0, 255, 1)),
+            hot_reload=read.get("CANTON_HOT_RELOAD", False, parse.boolean),
+            drain_dir=read.get("CANTON_MCP_DRAIN_DIR", "/run/canton-mcp", parse.path),
+            rollout_file=read.get("CANTON_MCP_ROLLOUT_FILE", "/etc/canton-mcp/rollout", parse.path),
             unit_digest=read.get("CANTON_MCP_UNIT_DIGEST", "", str),
             own_digest=read.get("CANTON_MCP_OWN_DIGEST", "", str),
-            allowed_origins=read.get("CANTON_MCP_ALLOWED_ORIGINS", (), _origins),
-            allowed_hosts=read.get("CANTON_MCP_ALLOWED_HOSTS", (), _hosts),
+            allowed_origins=read.get("CANTON_MCP_ALLOWED_ORIGINS", (), parse.origins),
+            allowed_hosts=read.get("CANTON_MCP_ALLOWED_HOSTS", (), parse.host_names),
         )
         read.finish()
         return settings
@@ -209,11 +169,11 @@ class TesterSettings:
         Raises:
             SettingsError: with one line for each variable that cannot be used.
         """
-        read = _Reader(env)
+        read = Reader(env)
         none: tuple[str, ...] = ()
-        urls = read.get("MCP_SERVER_URLS", none, _urls)
-        low = read.get("MIN_INTERVAL", 1.0, _seconds)
-        high = read.get("MAX_INTERVAL", max(5.0, low), _seconds)
+        urls = read.get("MCP_SERVER_URLS", none, parse.urls)
+        low = read.get("MIN_INTERVAL", 1.0, parse.seconds)
+        high = read.get("MAX_INTERVAL", max(5.0, low), parse.seconds)
         if high < low:
             read.problems.append(
                 f"MAX_INTERVAL={high:g}: is below MIN_INTERVAL={low:g}. Raise it, or lower MIN_INTERVAL."
@@ -255,88 +215,25 @@ def release_id(prefix: str | Path | None = None) -> str:
         return "dev"
 
 
-def _short(raw: str) -> str:
-    return raw if len(raw) <= 80 else f"{raw[:77]}..."
-
-
 def _bracketed(address: str) -> str:
     return f"[{address}]" if ":" in address else address
 
 
-def _boolean(raw: str) -> bool:
-    word = raw.lower()
-    if word in _TRUE:
-        return True
-    if word in _FALSE:
-        return False
-    raise _Refused("is not a yes or a no. Use true or false.")
-
-
 def _payments(raw: str) -> bool:
-    if _boolean(raw):
-        raise _Refused("payments are not available yet. Set X402_ENABLED=false or remove it.")
+    if parse.boolean(raw):
+        raise Refused("payments are not available yet. Set X402_ENABLED=false or remove it.")
     return False
-
-
-def _whole_number(low: int, high: int, example: int) -> Callable[[str], int]:
-    def parse(raw: str) -> int:
-        if not raw.isascii() or not raw.isdigit() or len(raw) > 9 or not low <= int(raw) <= high:
-            raise _Refused(f"is not a whole number from {low} to {high}. Use for example {example}.")
-        return int(raw)
-
-    return parse
-
-
-def _port(raw: str) -> int:
-    if not raw.isascii() or not raw.isdigit() or len(raw) > 5 or not 1 <= int(raw) <= 65535:
-        raise _Refused("is not a port. Use a whole number from 1 to 65535.")
-    return int(raw)
-
-
-def _seconds(raw: str) -> float:
-    try:
-        value = float(raw)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 86400:
-        raise _Refused("is not a number of seconds from 0 to 86400. Use for example 1 or 0.5.")
-    return value
 
 
 def _server_id(raw: str) -> str:
     if not _SERVER_ID.fullmatch(raw):
-        raise _Refused("is not a DCAP server id. Use 1 to 64 of letters, digits and . _ : - only.")
+        raise Refused("is not a DCAP server id. Use 1 to 64 of letters, digits and . _ : - only.")
     return raw
 
 
 def _mcp_name(raw: str) -> str:
     if not _SERVER_NAME.fullmatch(raw):
-        raise _Refused("is not a server name. Use 1 to 64 of letters, digits and . _ - only.")
-    return raw
-
-
-def _display_name(raw: str) -> str:
-    if len(raw) > 128 or not raw.isprintable():
-        raise _Refused("is too long or holds control characters. Use at most 128 printable characters.")
-    return raw
-
-
-def _address(raw: str) -> str:
-    try:
-        return str(ipaddress.ip_address(raw.strip("[]")))
-    except ValueError:
-        raise _Refused("is not an IP address. Use 0.0.0.0, or an address of this machine.") from None
-
-
-def _host(raw: str) -> str:
-    try:
-        return str(ipaddress.ip_address(raw))
-    except ValueError:
-        pass
-    labels = raw.removesuffix(".").split(".")
-    numeric = all(label.isdigit() for label in labels)  # 10.0.0.256 is a broken address, not a name
-    if numeric or len(raw) > 253 or not all(_HOST_LABEL.fullmatch(label) for label in labels):
-        raise _Refused("is neither an IP address nor a host name. Use for example 192.0.2.10 or hub.example.")
+        raise Refused("is not a server name. Use 1 to 64 of letters, digits and . _ - only.")
     return raw
 
 
@@ -344,7 +241,7 @@ def _policy(raw: str) -> Policy:
     for policy in POLICIES:
         if raw.lower() == policy:
             return policy
-    raise _Refused("is no way to tell of arguments. Use types, truncate or none.")
+    raise Refused("is no way to tell of arguments. Use types, truncate or none.")
 
 
 def _is_loopback(host: str | None) -> bool:
@@ -352,47 +249,3 @@ def _is_loopback(host: str | None) -> bool:
         return host == "localhost" or ipaddress.ip_address(host or "").is_loopback
     except ValueError:
         return False
-
-
-def _path(raw: str) -> str:
-    if not Path(raw).is_absolute():
-        raise _Refused("is not an absolute path. Use for example /run/canton-mcp.")
-    return raw
-
-
-def _http_url(raw: str) -> str:
-    try:
-        parts = urlsplit(raw)
-        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        valid = False
-    if not valid or any(character.isspace() for character in raw):
-        raise _Refused("is not an http or https URL. Use for example http://192.0.2.10:7284/mcp.")
-    return raw
-
-
-def _base_url(raw: str) -> str:
-    url = _http_url(raw).rstrip("/")
-    parts = urlsplit(url)
-    if parts.path or parts.query or parts.fragment:
-        raise _Refused("has more than a host and a port. Use for example http://192.0.2.10:7284.")
-    return url
-
-
-def _urls(raw: str) -> tuple[str, ...]:
-    return tuple(_http_url(item.strip()) for item in raw.split(",") if item.strip())
-
-
-def _origins(raw: str) -> tuple[str, ...]:
-    return tuple(_origin(item.strip()) for item in raw.split(",") if item.strip())
-
-
-def _hosts(raw: str) -> tuple[str, ...]:
-    return tuple(_host(item.strip().strip("[]")).lower() for item in raw.split(",") if item.strip())
-
-
-def _origin(raw: str) -> str:
-    try:
-        return _base_url(raw).lower()
-    except _Refused:
-        raise _Refused(f"{raw!r} is not an origin. Use for example https://tools.example.net.") from None

@@ -7,18 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from canton_mcp import environment as parse
 from canton_mcp.dcap.message import DEFAULT_PORT, HARD_LIMIT
-from canton_mcp.settings import (
-    _address,
-    _host,
-    _hosts,
-    _origins,
-    _path,
-    _port,
-    _Reader,
-    _Refused,
-    _whole_number,
-)
+from canton_mcp.environment import Reader, Refused
 
 __all__ = ["HubSettings", "Network"]
 
@@ -65,30 +56,30 @@ class HubSettings:
         Raises:
             SettingsError: with one line for each variable that cannot be used.
         """
-        read = _Reader(env)
+        read = Reader(env)
         none: tuple[str, ...] = ()
         default = cls()
         state_dir = env.get("STATE_DIRECTORY", "").partition(":")[0]  # systemd.exec(5), StateDirectory=
         settings = cls(
-            bind=read.get("DCAP_HUB_BIND", default.bind, _address),
-            port=read.get("DCAP_HUB_PORT", default.port, _port),
-            udp_bind=read.get("DCAP_HUB_UDP_BIND", default.udp_bind, _address),
-            udp_port=read.get("DCAP_HUB_UDP_PORT", default.udp_port, _port),
+            bind=read.get("DCAP_HUB_BIND", default.bind, parse.address),
+            port=read.get("DCAP_HUB_PORT", default.port, parse.port_number),
+            udp_bind=read.get("DCAP_HUB_UDP_BIND", default.udp_bind, parse.address),
+            udp_port=read.get("DCAP_HUB_UDP_PORT", default.udp_port, parse.port_number),
             multicast_group=read.get("DCAP_HUB_MULTICAST_GROUP", default.multicast_group, _group),
-            allowed_hosts=read.get("DCAP_HUB_ALLOWED_HOSTS", none, _hosts),
-            allowed_origins=read.get("DCAP_HUB_ALLOWED_ORIGINS", none, _origins),
-            servers_file=read.get("DCAP_HUB_SERVERS_FILE", default.servers_file, _path),
-            state_dir=read.get("DCAP_HUB_STATE_DIR", state_dir, _path),
+            allowed_hosts=read.get("DCAP_HUB_ALLOWED_HOSTS", none, parse.host_names),
+            allowed_origins=read.get("DCAP_HUB_ALLOWED_ORIGINS", none, parse.origins),
+            servers_file=read.get("DCAP_HUB_SERVERS_FILE", default.servers_file, parse.path),
+            state_dir=read.get("DCAP_HUB_STATE_DIR", state_dir, parse.path),
             trusted_networks=read.get("DCAP_HUB_TRUSTED_NETWORKS", default.trusted_networks, _networks),
-            rate=read.get("DCAP_HUB_RATE", default.rate, _whole_number(1, 100_000_000, 100)),
+            rate=read.get("DCAP_HUB_RATE", default.rate, parse.whole_number(1, 100_000_000, 100)),
             trusted_rate=read.get(
-                "DCAP_HUB_TRUSTED_RATE", default.trusted_rate, _whole_number(1, 100_000_000, 600_000)
+                "DCAP_HUB_TRUSTED_RATE", default.trusted_rate, parse.whole_number(1, 100_000_000, 600_000)
             ),
             max_datagram=read.get(
-                "DCAP_HUB_MAX_DATAGRAM", default.max_datagram, _whole_number(128, 65_507, HARD_LIMIT)
+                "DCAP_HUB_MAX_DATAGRAM", default.max_datagram, parse.whole_number(128, 65_507, HARD_LIMIT)
             ),
             retention_days=read.get(
-                "DCAP_HUB_RETENTION_DAYS", default.retention_days, _whole_number(1, 3650, 90)
+                "DCAP_HUB_RETENTION_DAYS", default.retention_days, parse.whole_number(1, 3650, 90)
             ),
             upstreams=read.get("DCAP_HUB_UPSTREAMS", default.upstreams, _targets),
             token=_token(env, read.problems),
@@ -126,7 +117,7 @@ def _networks(raw: str) -> tuple[Network, ...]:
         try:
             networks.append(ipaddress.ip_network(item, strict=False))
         except ValueError:
-            raise _Refused(f"{item!r} is not a network. Use for example 10.0.0.0/24,127.0.0.0/8.") from None
+            raise Refused(f"{item!r} is not a network. Use for example 10.0.0.0/24,127.0.0.0/8.") from None
     return tuple(networks)
 
 
@@ -137,8 +128,8 @@ def _targets(raw: str) -> tuple[tuple[str, int], ...]:
 def _target(item: str) -> tuple[str, int]:
     host, colon, port = item.rpartition(":")
     if not colon or not host:
-        raise _Refused(f"{item!r} has no port. Use for example hub.example:10191 or [2001:db8::1]:10191.")
-    return _host(host.strip("[]")), _port(port)
+        raise Refused(f"{item!r} has no port. Use for example hub.example:10191 or [2001:db8::1]:10191.")
+    return parse.host_name(host.strip("[]")), parse.port_number(port)
 
 
 def _group(raw: str) -> str:
@@ -147,5 +138,5 @@ def _group(raw: str) -> str:
     except ValueError:
         group = None
     if group is None or not group.is_multicast:
-        raise _Refused("is not a multicast address. Use for example 239.255.0.1, or remove it.")
+        raise Refused("is not a multicast address. Use for example 239.255.0.1, or remove it.")
     return str(group)
