@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -126,14 +125,3 @@ def test_a_restart_of_the_hub_loses_no_message_and_a_kill_no_committed_minute(qu
     until(lambda: (quiet.report()["quality"]["store"]["committed_until"] or 0) > at, "a commit")
     quiet.node.run("systemctl", "kill", "--signal=KILL", "dcap-hub")
     assert until(lambda: calls(quiet.report()), "the hub is back") == known
-
-
-def test_scaling_tells_the_hub_without_restarting_it(fleet: Fleet) -> None:
-    pid = fleet.node.run("systemctl", "show", "--property=MainPID", "--value", "dcap-hub")
-    listed = json.loads(fleet.node.run("cat", "/etc/canton-mcp/hub-servers.json"))
-    assert [server["sid"] for server in listed] == IDS
-    fleet.site(mcp_server_count=4).ok()
-    until(lambda: states(fleet.report()).get("canton-mcp-4") in ("idle", "up"), "the fourth on the page")
-    fleet.site().ok()
-    until(lambda: fleet.report()["fleet"]["expected"] == 3, "three expected")
-    assert fleet.node.run("systemctl", "show", "--property=MainPID", "--value", "dcap-hub") == pid

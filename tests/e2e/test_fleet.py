@@ -17,6 +17,7 @@ from driver import BALANCER, BIN, GOOD, PORTS, Fleet, Load, call, play, until
 IDS = {"canton-mcp-1", "canton-mcp-2", "canton-mcp-3"}
 NAMES = {"canton-mcp-server", "canton-mcp-server-2", "canton-mcp-server-3"}
 TESTER = "canton-mcp-tester.service"
+HUB_PID = ("systemctl", "show", "--property=MainPID", "--value", "dcap-hub.service")
 
 
 def test_a_dry_run_on_a_bare_node_tells_what_will_happen(fleet: Fleet) -> None:
@@ -203,9 +204,18 @@ def test_a_fourth_server_joins_and_the_rest_goes(fleet: Fleet) -> None:
     assert "+canton-mcp@7287.service: started" in plan and "+    server canton-mcp-4 " in plan
     assert fleet.node.attempt("test", "-e", "/etc/canton-mcp/servers/7287.env").returncode != 0
 
+    hub = fleet.node.run(*HUB_PID)
     fleet.site(mcp_server_count=4).ok()
     assert fleet.health(7287)["server"]["id"] == "canton-mcp-4"
     assert fleet.pids() == before
+    until(
+        lambda: (
+            (report := fleet.report())["fleet"]["expected"] == 4
+            and {server["sid"]: server["state"] for server in report["servers"]}["canton-mcp-4"]
+            in ("idle", "up")
+        ),
+        "the hub hears the fourth",
+    )
     until(lambda: fleet.up() == 4, "four servers in rotation")
     assert ":7287/mcp" in fleet.node.run("cat", "/etc/canton-mcp/tester.env")
     until(
@@ -220,6 +230,8 @@ def test_a_fourth_server_joins_and_the_rest_goes(fleet: Fleet) -> None:
         fleet.site(mcp_server_count=1).ok()
     assert load.failures == []
     assert fleet.pids()[7284] == before[7284]
+    until(lambda: fleet.report()["fleet"]["expected"] == 1, "the hub expects one")
+    assert fleet.node.run(*HUB_PID) == hub, "a change of the fleet does not restart the hub"
     left = fleet.node.run(
         "sh", "-c", "ls /etc/canton-mcp/servers /etc/systemd/system/canton-mcp.target.wants"
     )
