@@ -380,7 +380,7 @@ class Calls(Acting):
                 found.join(self._acting(part))
         else:
             found = self._values.parties(value)
-        found.atoms = [replace(atom, how="actAs") for atom in found.atoms]
+        found.name("actAs")
         return found
 
     def _run_lazy(self, value: Value | Lazy, place: tree.Place, env: Env) -> Value:

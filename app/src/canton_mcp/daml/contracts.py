@@ -77,7 +77,7 @@ class Contracts(Matching):
     def template_env(self, owner: Owner, payload: Value) -> Env:
         """The names in the clauses of a template: its fields, what its ``let`` binds, and `this`."""
         template = owner.template
-        fields = {entry.name for entry in template.fields} if template else set()
+        fields = owner.scope.names_of(template) if template else frozenset()
 
         def field_value(name: str) -> Value | None:
             return self.get(payload, name) if name in fields else None
@@ -95,7 +95,7 @@ class Contracts(Matching):
                 inner = self.parties(self.value(item, env))
                 found.join(inner)
         if how:
-            found.atoms = [replace(atom, how=how) for atom in found.atoms]
+            found.name(how)
         return found
 
     def signatories(self, payload: Value) -> PartySet:
@@ -261,15 +261,17 @@ class Contracts(Matching):
             if len(atoms) + len(waiting) > MAX_FLAT or not self.budget.take():
                 found.opaque.append(Unknown("more parties than are followed"))
                 break
-            one = self.force(waiting.pop())
+            last = waiting.pop()
+            one = self.force(last) if isinstance(last, Lazy) else last
             while isinstance(one, Face):
                 one = one.value
+            if isinstance(one, Term):  # most are one
+                if one.head == "literal":
+                    found.opaque.append(Unknown(one.name))
+                elif one.number not in atoms:
+                    atoms[one.number] = Atom(one, many(one.kind))
+                continue
             match one:
-                case Term():
-                    if one.head == "literal":
-                        found.opaque.append(Unknown(one.name))
-                    else:
-                        atoms.setdefault(one.number, Atom(one, many(one.kind)))
                 case Collection(parts=parts):
                     waiting += [part.value for part in reversed(parts)]
                 case Choices(values=values):

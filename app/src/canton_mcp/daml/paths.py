@@ -456,6 +456,10 @@ class PartySet:
                 known.add(atom.term.number)
                 self.atoms.append(atom)
 
+    def name(self, how: str) -> None:
+        """Says of all atoms what makes them parties."""
+        self.atoms = [Atom(atom.term, atom.many, how) for atom in self.atoms]
+
     def join(self, other: PartySet) -> None:
         """Adds all of another set."""
         self.add(other.atoms)
