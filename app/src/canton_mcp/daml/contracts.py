@@ -65,6 +65,9 @@ class Contracts(Matching):
         """The template (or interface) of a payload, if this text tells."""
         while isinstance(payload, Face):
             payload = payload.value
+        if isinstance(payload, Term):
+            kind = payload.kind
+            return kind.scope.owner(kind.name) if kind is not None else None
         if isinstance(payload, Choices):
             owners = [self.owner_of(one) for one in payload.values]
             return owners[0] if owners and all(owner is owners[0] for owner in owners) else None
@@ -75,7 +78,17 @@ class Contracts(Matching):
         return kind.scope.owner(kind.name)
 
     def template_env(self, owner: Owner, payload: Value) -> Env:
-        """The names in the clauses of a template: its fields, what its ``let`` binds, and `this`."""
+        """The names in the clauses of a template: its fields, what its ``let`` binds, and `this`.
+
+        They are the same ones each time a contract is asked for, so that its fields are looked up once.
+        """
+        asked = (id(owner.declaration), id(payload))
+        known = self._envs.get(asked)
+        if known is None:  # with the payload, for its id is its own only as long as it is there
+            known = self._envs[asked] = (payload, self._template_env(owner, payload))
+        return known[1]
+
+    def _template_env(self, owner: Owner, payload: Value) -> Env:
         template = owner.template
         fields = owner.scope.names_of(template) if template else frozenset()
 
@@ -269,7 +282,10 @@ class Contracts(Matching):
                 if one.head == "literal":
                     found.opaque.append(Unknown(one.name))
                 elif one.number not in atoms:
-                    atoms[one.number] = Atom(one, many(one.kind))
+                    atom = self._atoms.get(id(one))
+                    if atom is None:  # it holds the term, whose id is its own only as long as it is there
+                        atom = self._atoms[id(one)] = Atom(one, many(one.kind))
+                    atoms[one.number] = atom
                 continue
             match one:
                 case Collection(parts=parts):

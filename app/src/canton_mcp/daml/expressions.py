@@ -14,6 +14,8 @@ _MAX_EQUATIONS = 60
 
 def spine(expression: tree.Expression) -> tuple[tree.Expression, list[tree.Expression]]:
     """The function that is applied and all arguments of nested applications, in order."""
+    if not isinstance(expression, tree.Application):
+        return expression, []
     groups: list[tuple[tree.Expression, ...]] = []
     while isinstance(expression, tree.Application):
         groups.append(expression.arguments)

@@ -23,21 +23,19 @@ class Owner:
 
     declaration: tree.Template | tree.Interface
     scope: Scope
+    name: str = field(init=False, repr=False, compare=False)
+    """Its name, unqualified."""
+    template: tree.Template | None = field(init=False, repr=False, compare=False)
+    """The template, if it is one."""
+    interface: tree.Interface | None = field(init=False, repr=False, compare=False)
+    """The interface, if it is one."""
 
-    @property
-    def name(self) -> str:
-        """Its name, unqualified."""
-        return self.declaration.name
-
-    @property
-    def template(self) -> tree.Template | None:
-        """The template, if it is one."""
-        return self.declaration if isinstance(self.declaration, tree.Template) else None
-
-    @property
-    def interface(self) -> tree.Interface | None:
-        """The interface, if it is one."""
-        return self.declaration if isinstance(self.declaration, tree.Interface) else None
+    def __post_init__(self) -> None:
+        declared = self.declaration
+        set_ = object.__setattr__  # they are asked for far more often than made
+        set_(self, "name", declared.name)
+        set_(self, "template", declared if isinstance(declared, tree.Template) else None)
+        set_(self, "interface", declared if isinstance(declared, tree.Interface) else None)
 
     def choice(self, name: str) -> tree.Choice | None:
         """Its choice of that name."""
