@@ -248,11 +248,11 @@ class Acting(Branches):
         reach = _MAX_FOLLOWED if self._scripted else _MAX_PEEKED
         if max(self._silent, self._followed_depth) >= reach or choice.body is None or key in self._active:
             return values.terms.fresh(f"result of {choice.name}", kind)
-        _, env = self._controllers(found, contract, argument)
         if self._scripted:
             return self._followed(
                 found, contract, argument, typed(values.terms.fresh(f"result of {choice.name}"), kind)
             )
+        _, env = self._controllers(found, contract, argument)
         kept = (self._facts, self._branch, self._active, self._tests, self._own)
         self._silent += 1
         self._active = (*self._active, key)
@@ -281,9 +281,9 @@ class Acting(Branches):
             available = values.clause_parties(choice.authority, env, "authority")
         else:
             signatories = values.signatories(values.payload(contract))
-            signatories.atoms = [replace(atom, how="signatory") for atom in signatories.atoms]
+            signatories.name("signatory")
             available.join(signatories)
-            controllers.atoms = [replace(atom, how="controller") for atom in controllers.atoms]
+            controllers.name("controller")
             available.join(controllers)
         kept = (self._available, self._via, self._helpers, self._own, self._active)
         self._available = available

@@ -296,6 +296,8 @@ class Calls(Acting):
         if name in ABORTS:
             return BOTTOM
         match name, len(given):
+            case ("assert", 1) | ("assertMsg", 2) | ("require", 2):
+                return self._assert(given[-1], place)
             case (("pure" | "return"), 1):
                 return values.force(given[0])
             case (("void" | "discard"), 1):
@@ -307,8 +309,6 @@ class Calls(Acting):
                 return self._run_value(self._run_lazy(given[0], place, env), place, env)
             case (("when" | "unless"), 2):
                 return self._when(name == "when", given[0], given[1], place, env)
-            case ("assert", 1) | ("assertMsg", 2) | ("require", 2):
-                return self._assert(given[-1], place)
             case (("forA" | "forA_" | "forM" | "forM_" | "for" | "for_" | "whenSome" | "forOptional"), 2):
                 return self._loop(given[1], given[0], name, place, env)
             case (("mapA" | "mapA_" | "mapM" | "mapM_" | "traverse" | "traverse_" | "filterA"), 2):
@@ -380,7 +380,7 @@ class Calls(Acting):
                 found.join(self._acting(part))
         else:
             found = self._values.parties(value)
-        found.atoms = [replace(atom, how="actAs") for atom in found.atoms]
+        found.name("actAs")
         return found
 
     def _run_lazy(self, value: Value | Lazy, place: tree.Place, env: Env) -> Value:

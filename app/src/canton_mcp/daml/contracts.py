@@ -65,6 +65,9 @@ class Contracts(Matching):
         """The template (or interface) of a payload, if this text tells."""
         while isinstance(payload, Face):
             payload = payload.value
+        if isinstance(payload, Term):
+            kind = payload.kind
+            return kind.scope.owner(kind.name) if kind is not None else None
         if isinstance(payload, Choices):
             owners = [self.owner_of(one) for one in payload.values]
             return owners[0] if owners and all(owner is owners[0] for owner in owners) else None
@@ -75,9 +78,19 @@ class Contracts(Matching):
         return kind.scope.owner(kind.name)
 
     def template_env(self, owner: Owner, payload: Value) -> Env:
-        """The names in the clauses of a template: its fields, what its ``let`` binds, and `this`."""
+        """The names in the clauses of a template: its fields, what its ``let`` binds, and `this`.
+
+        They are the same ones each time a contract is asked for, so that its fields are looked up once.
+        """
+        asked = (id(owner.declaration), id(payload))
+        known = self._envs.get(asked)
+        if known is None:  # with the payload, for its id is its own only as long as it is there
+            known = self._envs[asked] = (payload, self._template_env(owner, payload))
+        return known[1]
+
+    def _template_env(self, owner: Owner, payload: Value) -> Env:
         template = owner.template
-        fields = {entry.name for entry in template.fields} if template else set()
+        fields = owner.scope.names_of(template) if template else frozenset()
 
         def field_value(name: str) -> Value | None:
             return self.get(payload, name) if name in fields else None
@@ -95,7 +108,7 @@ class Contracts(Matching):
                 inner = self.parties(self.value(item, env))
                 found.join(inner)
         if how:
-            found.atoms = [replace(atom, how=how) for atom in found.atoms]
+            found.name(how)
         return found
 
     def signatories(self, payload: Value) -> PartySet:
@@ -261,15 +274,20 @@ class Contracts(Matching):
             if len(atoms) + len(waiting) > MAX_FLAT or not self.budget.take():
                 found.opaque.append(Unknown("more parties than are followed"))
                 break
-            one = self.force(waiting.pop())
+            last = waiting.pop()
+            one = self.force(last) if isinstance(last, Lazy) else last
             while isinstance(one, Face):
                 one = one.value
+            if isinstance(one, Term):  # most are one
+                if one.head == "literal":
+                    found.opaque.append(Unknown(one.name))
+                elif one.number not in atoms:
+                    atom = self._atoms.get(id(one))
+                    if atom is None:  # it holds the term, whose id is its own only as long as it is there
+                        atom = self._atoms[id(one)] = Atom(one, many(one.kind))
+                    atoms[one.number] = atom
+                continue
             match one:
-                case Term():
-                    if one.head == "literal":
-                        found.opaque.append(Unknown(one.name))
-                    else:
-                        atoms.setdefault(one.number, Atom(one, many(one.kind)))
                 case Collection(parts=parts):
                     waiting += [part.value for part in reversed(parts)]
                 case Choices(values=values):

@@ -14,6 +14,8 @@ _NAMES = re.compile(
     r"\b(lookupNByKey|lookupAllByKey|fetchNByKey|fetchAllByKey|failWithStatus|scenario|lookupByKey|fetchByKey"
     r"|exerciseByKey|visibleByKey)\b"
 )
+_HINTS = ("ByKey", "failWithStatus", "scenario")
+"""One of these is in every telling name: to look for them is far quicker."""
 _SEVERAL = frozenset({"lookupNByKey", "lookupAllByKey", "fetchNByKey", "fetchAllByKey"})
 
 
@@ -65,6 +67,8 @@ def era(module: tree.Module) -> Era | None:
 
 def _words(module: tree.Module) -> frozenset[str]:
     """Telling names that occur in the text, outside of its comments."""
+    if not any(hint in module.text for hint in _HINTS):
+        return frozenset()
     comments = sorted((place.start, place.end) for place in module.comments)
     found: set[str] = set()
     at = 0

@@ -38,18 +38,20 @@ class Evaluator(Functions):
 
     def value(self, expression: tree.Expression, env: Env) -> Value:
         """The value of an expression; actions in it are not run."""
-        if not self.budget.take() or self._depth > MAX_DEPTH:
+        budget = self.budget
+        budget.steps -= 1  # `take`, and the way to names: this is asked for each expression
+        if budget.steps < 0 or self._depth > MAX_DEPTH:
             return Unknown("an expression beyond the bounds of the analysis")
         self._depth += 1
         try:
+            if isinstance(expression, tree.Name):
+                return self._name(expression, env)
             return self._value(expression, env)
         finally:
             self._depth -= 1
 
     def _value(self, expression: tree.Expression, env: Env) -> Value:
         match expression:
-            case tree.Name():
-                return self._name(expression, env)
             case tree.FieldAccess(value=None, field=name):
                 return Builtin(f".{name}")
             case tree.FieldAccess(value=inner, field=name):
@@ -110,12 +112,14 @@ class Evaluator(Functions):
             case tree.Unread(text=text, parts=parts):
                 inside = tuple(self.term(self.value(part, env)) for part in parts[:_MAX_PARTS])
                 return self.terms.make("apply", " ".join(text.split())[:200], inside)
+            case tree.Name():
+                return self._name(expression, env)
 
     def _name(self, name: tree.Name, env: Env) -> Value:
         if not name.qualifier:
             found = env.find(name.name)
             if found is not None:
-                return self.force(found)
+                return self.force(found) if isinstance(found, Lazy) else found
         if name.is_constructor:
             made = env.scope.constructor(name.name, name.qualifier)
             if made is None and name.name == "Some":

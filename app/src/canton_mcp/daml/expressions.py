@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 from canton_mcp.daml import tree
 
-__all__ = ["children", "guarded", "operands", "spine"]
+__all__ = ["children", "guarded", "inner", "operands", "spine"]
 
 _MAX_EQUATIONS = 60
 
 
 def spine(expression: tree.Expression) -> tuple[tree.Expression, list[tree.Expression]]:
     """The function that is applied and all arguments of nested applications, in order."""
+    if not isinstance(expression, tree.Application):
+        return expression, []
     groups: list[tuple[tree.Expression, ...]] = []
     while isinstance(expression, tree.Application):
         groups.append(expression.arguments)
@@ -33,44 +38,62 @@ def operands(expression: tree.Expression, operators: frozenset[str]) -> list[tre
     return found
 
 
-def children(expression: tree.Expression) -> list[tree.Expression]:
+def _of_do(block: tree.Do) -> list[tree.Expression]:
+    found: list[tree.Expression] = []
+    for statement in block.statements:
+        if isinstance(statement, tree.LetStatement):
+            found += [binding.value for binding in statement.bindings]
+        else:
+            found.append(statement.value)
+    return found
+
+
+def _of_if(node: tree.If) -> list[tree.Expression]:
+    arms = [node.condition, node.then]
+    return arms if node.otherwise is None else [*arms, node.otherwise]
+
+
+_CHILDREN: dict[type, Callable[[Any], Sequence[tree.Expression]]] = {
+    tree.FieldAccess: lambda node: (node.value,) if node.value is not None else (),
+    tree.Typed: lambda node: (node.value,),
+    tree.Application: lambda node: (node.function, *node.arguments),
+    tree.Operation: lambda node: (node.left, node.right),
+    tree.Section: lambda node: [side for side in (node.left, node.right) if side is not None],
+    tree.Record: lambda node: (node.subject, *[entry.value for entry in node.fields]),
+    tree.TupleOf: lambda node: node.items,
+    tree.ListOf: lambda node: node.items,
+    tree.Lambda: lambda node: (node.body,),
+    tree.If: _of_if,
+    tree.Case: lambda node: [
+        node.subject,
+        *(one for arm in node.alternatives for one in (*arm.guards, arm.body)),
+    ],
+    tree.Let: lambda node: [*(binding.value for binding in node.bindings), node.body],
+    tree.Do: _of_do,
+    tree.Try: lambda node: [node.body, *(arm.body for arm in node.alternatives)],
+    tree.Unread: lambda node: node.parts,
+}
+"""By the class of an expression: one look-up, where a match would try class after class for each node there is."""
+
+
+def children(expression: tree.Expression) -> Sequence[tree.Expression]:
     """The expressions directly inside an expression; statements give theirs."""
-    match expression:
-        case tree.FieldAccess(value=value):
-            return [value] if value is not None else []
-        case tree.Typed(value=inner):
-            return [inner]
-        case tree.Application(function=function, arguments=arguments):
-            return [function, *arguments]
-        case tree.Operation(left=left, right=right):
-            return [left, right]
-        case tree.Section(left=before, right=after):
-            return [one for one in (before, after) if one is not None]
-        case tree.Record(subject=subject, fields=fields):
-            return [subject, *(entry.value for entry in fields)]
-        case tree.TupleOf(items=items) | tree.ListOf(items=items):
-            return list(items)
-        case tree.Lambda(body=body):
-            return [body]
-        case tree.If(condition=condition, then=then, otherwise=otherwise):
-            return [condition, then, *([otherwise] if otherwise is not None else [])]
-        case tree.Case(subject=subject, alternatives=alternatives):
-            return [subject, *(one for arm in alternatives for one in (*arm.guards, arm.body))]
-        case tree.Let(bindings=bindings, body=body):
-            return [*(binding.value for binding in bindings), body]
-        case tree.Do(statements=statements):
-            found: list[tree.Expression] = []
-            for statement in statements:
-                if isinstance(statement, tree.LetStatement):
-                    found += [binding.value for binding in statement.bindings]
-                else:
-                    found.append(statement.value)
-            return found
-        case tree.Try(body=body, alternatives=alternatives):
-            return [body, *(arm.body for arm in alternatives)]
-        case tree.Unread(parts=parts):
-            return list(parts)
-    return []
+    inside = _CHILDREN.get(type(expression))
+    return inside(expression) if inside is not None else ()
+
+
+def inner(root: tree.Expression, most: int) -> list[tree.Expression]:
+    """An expression and all expressions in it, in the order of the text: the first `most` of them."""
+    found: list[tree.Expression] = []
+    waiting = [root]
+    by_class = _CHILDREN
+    while waiting and len(found) < most:
+        node = waiting.pop()
+        found.append(node)
+        inside = by_class.get(type(node))
+        if inside is not None:
+            waiting += inside(node)[::-1]
+    return found
 
 
 def guarded(equations: tuple[tree.Binding, ...]) -> tree.Expression:

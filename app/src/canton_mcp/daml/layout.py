@@ -32,6 +32,8 @@ _CONSUMPTIONS = frozenset({"nonconsuming", "preconsuming", "postconsuming"})
 _CLAUSES = frozenset({"signatory", "observer", "maintainer", "ensure", "agreement"})
 _MEMBERS = _CLAUSES | _CONSUMPTIONS | {"choice"}
 """Words that start a member of a template, and nothing else at the start of a line before an argument."""
+_SOFT = frozenset({"observer", "authority"})
+"""Words that start a clause behind the controllers of a choice."""
 _OUT_OF_LINE = frozenset({"var", "do", "with", "controller"})
 _ARGUMENTS = frozenset({"var", "con", "(", "[", "str", "num"})
 _OPERAND_ENDS = frozenset({"var", "con", ")", "]", ".f", "num", "str"})
@@ -110,6 +112,9 @@ class _Layout:
             comments=tokens.comments,
             problems=tokens.problems,
         )
+        out = self.out
+        self._add = (out.kinds.append, out.texts.append, out.starts.append, out.ends.append, out.lines.append)
+        """What writes a token: looked up once, for it is done for each one."""
         self.stack: list[_Context] = []
         self.overflow = 0
         """Open brackets beyond the depth that is followed."""
@@ -132,13 +137,7 @@ class _Layout:
         self._virtual(OPEN)
         base = self.columns.at(tokens.code_starts[lines[index]], starts[index]) if index < count else 1
         self.stack.append(_Context("top", base, 0, len(out.kinds) - 1))
-        out_kinds, out_texts, out_starts, out_ends, out_lines = (
-            out.kinds,
-            out.texts,
-            out.starts,
-            out.ends,
-            out.lines,
-        )
+        add_kind, add_text, add_start, add_end, add_line = self._add
         fresh = True  # The token is the first of the text, or stands right after an opener: no separator before it.
         special = _SPECIAL
         while index < count:
@@ -149,12 +148,10 @@ class _Layout:
             if kind in special:
                 fresh = self._opener(index, kind) if kind in _OPENERS else self._token(index, kind)
             else:
-                if (
-                    kind == "var"
-                    and self.stack[-1].kind == "controller?"
-                    and texts[index] in ("observer", "authority")
-                ):
-                    kind = texts[index] if indents[index] else kind
+                text = texts[index]
+                if kind == "var":
+                    if text in _SOFT and self.stack[-1].kind == "controller?" and indents[index]:
+                        kind = text
                 elif kind == "op" or kind == "`":
                     # A member without a value ends before an operator: `C with a >>= f`.
                     while (
@@ -163,13 +160,12 @@ class _Layout:
                         and not self.stack[-1].owner
                     ):
                         self._pop()
-                out_kinds.append(kind)
-                text = texts[index]
                 start = starts[index]
-                out_texts.append(text)
-                out_starts.append(start)
-                out_ends.append(start + len(text))
-                out_lines.append(lines[index])
+                add_kind(kind)
+                add_text(text)
+                add_start(start)
+                add_end(start + len(text))
+                add_line(lines[index])
             index += 1
         while self.stack:
             self._pop()
@@ -180,23 +176,25 @@ class _Layout:
     # Writing
 
     def _copy(self, index: int, kind: str = "") -> None:
-        tokens, out = self.tokens, self.out
+        tokens = self.tokens
         text, start = tokens.texts[index], tokens.starts[index]
-        out.kinds.append(kind or tokens.kinds[index])
-        out.texts.append(text)
-        out.starts.append(start)
-        out.ends.append(start + len(text))
-        out.lines.append(tokens.lines[index])
+        add_kind, add_text, add_start, add_end, add_line = self._add
+        add_kind(kind or tokens.kinds[index])
+        add_text(text)
+        add_start(start)
+        add_end(start + len(text))
+        add_line(tokens.lines[index])
 
     def _virtual(self, kind: str) -> None:
         """A token without text, right behind what was written last."""
         out = self.out
-        end = out.ends[-1] if out.ends else 0
-        out.kinds.append(kind)
-        out.texts.append("")
-        out.starts.append(end)
-        out.ends.append(end)
-        out.lines.append(out.lines[-1] if out.lines else 1)
+        end, line = (out.ends[-1], out.lines[-1]) if out.ends else (0, 1)
+        add_kind, add_text, add_start, add_end, add_line = self._add
+        add_kind(kind)
+        add_text("")
+        add_start(end)
+        add_end(end)
+        add_line(line)
 
     def _problem(self, index: int, message: str) -> None:
         """Notes a problem at the input token `index`."""

@@ -25,6 +25,7 @@ from canton_mcp.daml.actions import (
     Test,
     Verdict,
 )
+from canton_mcp.daml.pause import LONG, uncollected
 from canton_mcp.daml.plans import plans
 from canton_mcp.daml.scope import Owner, Scope, scopes
 from canton_mcp.daml.values import Budget
@@ -51,6 +52,8 @@ _MIN_STEPS = 20_000
 _MAX_STEPS = 3_000_000
 _ENTRY_STEPS = 30_000
 _SCRIPT_STEPS = 60_000
+_SWEEP = 8
+"""After so many walks the cycles that they leave behind are collected: few, so that they are still in the cache."""
 
 
 def analyse(module: tree.Module, others: Iterable[tree.Module] = ()) -> Analysis:
@@ -63,20 +66,23 @@ def analyse(module: tree.Module, others: Iterable[tree.Module] = ()) -> Analysis
     scripts: list[Entry] = []
     reached: set[int] = set()
     incomplete = ""
-    for plan in plans(own, every):
-        if budget.steps <= 0 or len(entries) + len(scripts) >= MAX_ENTRIES:
-            incomplete = "the text is larger than what is analysed at once: paste fewer templates"
-            break
-        part = Budget(min(_SCRIPT_STEPS if plan.kind == "script" else _ENTRY_STEPS, budget.steps))
-        before = part.steps
-        walk = Walk(every, part, reached)
-        found = walk.entry(plan)
-        budget.steps -= before - max(part.steps, 0)
-        if found is not None:
-            (scripts if found.kind == "script" else entries).append(found)
-    templates = tuple(
-        _template_parties(Owner(template, own), every, budget) for template in module.templates[:MAX_ENTRIES]
-    )
+    with uncollected(module.tokens > LONG) as sweep:
+        for number, plan in enumerate(plans(own, every)):
+            if number % _SWEEP == 0:
+                sweep()
+            if budget.steps <= 0 or len(entries) + len(scripts) >= MAX_ENTRIES:
+                incomplete = "the text is larger than what is analysed at once: paste fewer templates"
+                break
+            part = Budget(min(_SCRIPT_STEPS if plan.kind == "script" else _ENTRY_STEPS, budget.steps))
+            before = part.steps
+            found = Walk(every, part, reached).entry(plan)
+            budget.steps -= before - max(part.steps, 0)
+            if found is not None:
+                (scripts if found.kind == "script" else entries).append(found)
+        templates = tuple(
+            _template_parties(Owner(template, own), every, budget)
+            for template in module.templates[:MAX_ENTRIES]
+        )
     return Analysis(templates, tuple(entries), tuple(scripts), incomplete, allowed - budget.steps)
 
 

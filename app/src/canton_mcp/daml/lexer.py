@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from canton_mcp.daml.paste import unescaped, unwrapped
 from canton_mcp.daml.tree import Place, Problem
@@ -45,7 +46,9 @@ for _ in range(4):
     _COMMENT = r"\{-(?:[^{-]++|-(?!\})|\{(?!-)|" + _COMMENT + r")*+-\}"
 _SYMBOLS = r"!#$%&*+./<=>?@\\^|~:\-"
 _TOKEN = re.compile(
-    rf"""(   [^\W\dA-Z][\w']*+
+    rf"""(\s*+)
+    (   [a-z_][\w']*+
+      | [(),:=\[\]](?![{_SYMBOLS}])
       | [A-Z][\w']*+(?:\.[A-Z][\w']*+)*+(?:\.(?:[a-z_][\w']*+|(?!\.)[{_SYMBOLS}]++))?+
       | --+(?![{_SYMBOLS}])[^\n]*+
       | {_COMMENT}
@@ -59,9 +62,14 @@ _TOKEN = re.compile(
       | '(?:[^'\\\n]|\\[^\n']{{1,8}}|\\')'
       | "[^\n]*+
       | [←→⇒∷…]
+      | [^\W\dA-Z][\w']*+
+      | .
+      | \Z
     )""",
-    re.X,
+    re.X | re.S,
 )
+"""White space and the token after it, which may be a character that belongs to none. The frequent ones come first;
+something fits at every place, so that no text takes more than linear time."""
 _RESERVED = {
     **{text: text for text in KEYWORDS},
     **{text: text for text in ("(", ")", "[", "]", "{", "}", ",", ";", "`", "\\")},
@@ -80,10 +88,14 @@ _HEADS = {
     **dict.fromkeys("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "con?"),
     **dict.fromkeys("0123456789", "num"),
     **dict.fromkeys("!#$%&*+/<=>?\\^|~:", "op"),
-    **{"'": "chr", '"': "str?", "-": "-?", ".": ".?", "@": "@?", "{": "{?"},
+    **{"'": "chr?", '"': "str?", "-": "-?", ".": ".?", "@": "@?", "{": "comment"},
 }
-_OTHER = {True: "var", False: "op"}
-_UNCLEAR = frozenset({"con?", "str?", "-?", ".?", "@?", "{?"})
+_GUESSES = frozenset({"con?", "str?", "chr?", "-?", ".?", "@?"})
+"""What a first character leaves open, and the rest of the token tells."""
+_UNCLEAR = frozenset({"str", "unclosed", "comment", "odd", "hole", ".?", "@?"})
+"""Kinds that hang on the place of the token, or that change the line."""
+_NARROW = frozenset({"", " "})
+"""Gaps in which nothing is to be seen."""
 _CPP = re.compile(
     r"^(?:#(?:if|ifdef|ifndef|else|elif|endif|define|undef|include)\b[^\n]*|daml 1\.[0-9]+[ \t]*$)", re.M
 )
@@ -209,117 +221,147 @@ def _fenced(text: str) -> list[tuple[int, int]]:
     return [(start, end) for _, start, end in chosen]
 
 
+class _Kinds(dict[str, str]):
+    """Kinds by the text of a token, worked out once for each text; those of `_UNCLEAR` hang on more than that."""
+
+    def __missing__(self, token: str) -> str:
+        head = token[0]
+        kind = _HEADS.get(head) or ("var" if head.isalpha() else "op" if head.isalnum() else "odd")
+        if kind in _GUESSES:
+            kind = _resolved(kind, token)
+        self[token] = kind
+        return kind
+
+
 def _scan(tokens: Tokens, columns: Columns, start: int, end: int) -> int:
     """Reads tokens from `start`; returns where it stopped: `end`, or behind a comment that nests very deeply."""
-    text = tokens.text
-    kinds, texts, starts, lines, indents = (
-        tokens.kinds,
-        tokens.texts,
-        tokens.starts,
-        tokens.lines,
-        tokens.indents,
-    )
+    text, lines, indents = tokens.text, tokens.lines, tokens.indents
     line_starts, code_starts = tokens.line_starts, tokens.code_starts
+    tabs = "\t" in text
     line = bisect_right(line_starts, start, 1) - 1
     first = not lines or lines[-1] != line
-    reserved = _RESERVED
-    heads = _HEADS
-    position = start
-    pieces = iter(_TOKEN.split(text if end - start == len(text) else text[start:end]))
-    for gap, token in zip(pieces, pieces, strict=False):
-        if gap:
-            position += len(gap)
-            if gap != " ":
-                newlines = gap.count("\n")
-                if newlines:
-                    line += newlines
-                    first = True
-                if not gap.isspace():
-                    _odd(tokens, gap, position - len(gap))
-        kind = reserved.get(token) or heads.get(token[0]) or _OTHER[token[0].isalpha()]
-        if kind in _UNCLEAR:
-            kind = _resolved(kind, token, text, position)
-            if kind == "comment":
-                if token == "{-":
-                    closed = _comment_end(text, position, end)
-                    if closed is None:
-                        tokens.problem(position, position + 2, "the comment that starts here is never closed")
-                    tokens.comments.append(tokens.place(position, closed or end))
-                    return closed or end
-                tokens.comments.append(
-                    Place(line, position - line_starts[line] + 1, position, position + len(token))
-                )
-                position += len(token)
-                newlines = token.count("\n")
-                if newlines:
-                    line += newlines
-                    first = True
-                continue
+    pieces = _TOKEN.split(text if end - start == len(text) else text[start:end])
+    gaps, texts = pieces[1::3], pieces[2::3]
+    while texts and not texts[-1]:  # the end of the text
+        texts.pop()
+    starts = list(accumulate(map(len, pieces), initial=start))[2::3]
+    kinds = list(map(_Kinds(_RESERVED).__getitem__, texts))
+    # Most tokens follow another one on a line and are what they look like: those are taken over in runs. `at` is
+    # the first one that has no line yet, `kept` the first one that is not among the tokens yet.
+    count = len(texts)
+    at = kept = 0
+    stops = [
+        index
+        for index, (gap, kind) in enumerate(zip(gaps, kinds, strict=False))
+        if gap not in _NARROW or kind in _UNCLEAR
+    ]
+    for index in (*stops, count):
+        if index > at:
+            lines += [line] * (index - at)
+            indents += [0] * (index - at)
+            if first:
+                start = starts[at]
+                column = columns.at(code_starts[line], start) if tabs else start - code_starts[line] + 1
+                indents[at - index] = column
+                first = False
+            at = index
+        if index == count:
+            break
+        gap, kind, token, position = gaps[index], kinds[index], texts[index], starts[index]
+        if gap not in _NARROW:
+            newlines = gap.count("\n")
+            if newlines:
+                line += newlines
+                first = True
+        if kind == "odd":
+            _keep(tokens, kinds, texts, starts, kept, index)
+            at = kept = index + 1
+            _odd(tokens, token, position)
+        elif kind == "comment":
+            _keep(tokens, kinds, texts, starts, kept, index)
+            at = kept = index + 1
+            if token == "{-":
+                closed = _comment_end(text, position, end)
+                if closed is None:
+                    tokens.problem(position, position + 2, "the comment that starts here is never closed")
+                tokens.comments.append(tokens.place(position, closed or end))
+                return closed or end
+            tokens.comments.append(
+                Place(line, position - line_starts[line] + 1, position, position + len(token))
+            )
+            newlines = token.count("\n")
+            if newlines:
+                line += newlines
+                first = True
+        elif kind in _UNCLEAR:
             if kind == "unclosed":
-                kind = "str"
                 tokens.problem(position, position + len(token), "the text that starts here is never closed")
-        kinds.append(kind)
-        texts.append(token)
-        starts.append(position)
-        lines.append(line)
-        if first:
             if kind == "hole":
-                kinds[-1] = "elided"
-            indents.append(columns.at(code_starts[line], position))
-            first = False
-        else:
-            indents.append(0)
-        position += len(token)
-        if kind == "str":
-            line += token.count("\n")
-    trailing = text[position:end]
-    if trailing and not trailing.isspace():
-        _odd(tokens, trailing, position)
+                kinds[index] = "elided" if first else "hole"
+            else:
+                kinds[index] = _placed(kind, text, position)
+            if "\n" in token:  # a text in several lines is of its first one
+                lines.append(line)
+                indents.append(columns.at(code_starts[line], position) if first else 0)
+                first = False
+                line += token.count("\n")
+                at = index + 1
+    _keep(tokens, kinds, texts, starts, kept, count)
     return end
 
 
-def _resolved(kind: str, token: str, text: str, position: int) -> str:
-    """The kind of a token whose first character leaves it open, "comment" and "unclosed" (a text) among them."""
+def _keep(
+    tokens: Tokens, kinds: list[str], texts: list[str], starts: list[int], first: int, last: int
+) -> None:
+    """Takes the tokens from `first` up to `last` over."""
+    tokens.kinds += kinds[first:last]
+    tokens.texts += texts[first:last]
+    tokens.starts += starts[first:last]
+
+
+def _resolved(kind: str, token: str) -> str:
+    """The kind of a token whose first character leaves it open, among them those that hang on its place."""
     if kind == "con?":
         if "." not in token:
             return "con"
         last = token[token.rindex(".") + 1 :][:1] if token[-1] not in _SYMBOL_SET else ""
         return "op" if not last else "con" if "A" <= last <= "Z" else "var"
+    if kind == "chr?":
+        return "chr" if len(token) > 1 else "odd"
     if kind == "str?":
         body = token[:-1]
         escaped = (len(body) - len(body.rstrip("\\"))) % 2
         return "str" if len(token) > 1 and token[-1] == '"' and not escaped else "unclosed"
-    before = text[position - 1] if position else " "
     if kind == "@?":
-        if token != "@":
-            return "op"
-        after = text[position + 1 : position + 2]
-        glued = before.isalnum() or before in "_')]}"
-        return "@" if glued or not after.strip() else "@T"
+        return "@?" if token == "@" else "op"
     if kind == ".?":
-        if not (token[1:2].isalpha() or token[1:2] == "_"):
-            return "op"
-        return "(.f" if before == "(" else ".f"
-    if kind == "{?":
-        return "comment"
+        return ".?" if token[1:2].isalpha() or token[1:2] == "_" else "op"
     dashes = token.lstrip("-")
     return "op" if len(token) - len(dashes) < 2 or dashes[:1] in _SYMBOL_SET else "comment"
 
 
-def _odd(tokens: Tokens, gap: str, position: int) -> None:
-    """Notes what is neither white space nor part of a token."""
-    for index, character in enumerate(gap):
-        if character.isspace() or character in _BLANK:
-            continue
-        if character in _QUOTES:
-            message = f"typographic quote {character!r}: DAML needs straight quotes"
-        elif character == "'":
-            message = "unexpected quote: a character literal holds one character, texts need double quotes"
-        else:
-            message = f"unexpected character {character!r}"
-        tokens.problem(position + index, position + index + 1, message)
-        if len(tokens.problems) >= MAX_PROBLEMS:
-            return
+def _placed(kind: str, text: str, position: int) -> str:
+    """The kind of a token that hangs on what stands around it."""
+    if kind == "@?":
+        before, after = text[position - 1 : position], text[position + 1 : position + 2]
+        glued = before.isalnum() or (before != "" and before in "_')]}")
+        return "@" if glued or not after.strip() else "@T"
+    if kind == ".?":
+        return "(.f" if text[position - 1 : position] == "(" else ".f"
+    return "str"
+
+
+def _odd(tokens: Tokens, character: str, position: int) -> None:
+    """Notes a character that is neither white space nor part of a token."""
+    if character in _BLANK:
+        return
+    if character in _QUOTES:
+        message = f"typographic quote {character!r}: DAML needs straight quotes"
+    elif character == "'":
+        message = "unexpected quote: a character literal holds one character, texts need double quotes"
+    else:
+        message = f"unexpected character {character!r}"
+    tokens.problem(position, position + 1, message)
 
 
 def _comment_end(text: str, position: int, end: int) -> int | None:

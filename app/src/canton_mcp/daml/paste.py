@@ -10,7 +10,9 @@ from collections.abc import Iterable, Iterator
 
 __all__ = ["unescaped", "unwrapped"]
 
-_MARKED = re.compile(r"^(?:[+>]|-(?!-)|--- [^ ]|[ \t]*\d|[ \t]+>)", re.M)
+_MARK = r"(?:[+>]|-(?!-)|--- [^ ]|[ \t]*\d|[ \t]+>)"
+_FIRST_MARKED, _MARKED = re.compile(_MARK), re.compile(rf"\n{_MARK}")
+"""A line that a paste may have marked; behind a line break, which is found faster than the start of a line."""
 _QUOTED = re.compile(r"[ \t]*>(?: ?>)*")
 _NUMBERED = re.compile(r"[ \t]*(\d{1,6})(?:[ \t]*[|\u2502]|[:.)](?=[ \t]|$)|:(?=\D)|(?=[ \t]|$))")
 _GUTTER = re.compile(r"[ \t]*[|\u2502][ \t^~\-]*$")
@@ -32,7 +34,8 @@ def unwrapped(text: str, regions: Iterable[tuple[int, int]]) -> tuple[str, dict[
     blanks: list[Line] = []
     margins: dict[int, int] = {}
     for start, end in regions:
-        if not _MARKED.search(text, start, end):
+        first = start == 0 and _FIRST_MARKED.match(text, 0, end)
+        if not first and not _MARKED.search(text, max(start - 1, 0), end):
             continue
         lines = list(_lines(text, start, end))
         found = _quoted(text, lines) or _numbered(text, lines) or _changed(text, lines)

@@ -65,6 +65,8 @@ collection, a result that is not followed, a party that a script allocates, an e
 
 _MAX_SHOWN = 80
 _MAX_SHOW_DEPTH = 8
+_NAMED = frozenset({"local", "argument", "literal", "party"})
+"""Heads of terms that are shown by their name alone."""
 
 
 @record(eq=False)
@@ -269,13 +271,13 @@ class Env:
         """What the name stands for here, None if only the module or a library can know."""
         env: Env | None = self
         while env is not None:
-            found = env.names.get(name)
-            if found is not None:
-                return found
+            names = env.names
+            if name in names:
+                return names[name]
             if env.fallback is not None:
                 found = env.fallback(name)
                 if found is not None:
-                    env.names[name] = found
+                    names[name] = found
                     return found
             env = env.parent
         return None
@@ -364,6 +366,9 @@ class Terms:
             return alias
         if depth > _MAX_SHOW_DEPTH:
             return "…"
+        if term.head in _NAMED:
+            text = term.name.partition("#")[0]
+            return text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 1] + "…"
         if term.head == "get" and term.parts[0].head == "this" and term.parts[0].name == "this":
             text = term.name
             return text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 1] + "…"
@@ -391,8 +396,6 @@ class Terms:
                 text = f"the {term.name} found by key"
             case "made":
                 text = f"{term.name} …"
-            case "local" | "argument" | "literal" | "party":
-                text = term.name.partition("#")[0]
         return text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 1] + "…"
 
     def shown(self, numbers: Iterable[int]) -> list[str]:
@@ -408,26 +411,30 @@ class Terms:
             term = term.parts[0]
 
 
+_ORIGINS: dict[str, Origin] = {
+    "this": "field",
+    "argument": "argument",
+    "self": "contract",
+    "party": "party",
+    "local": "local",
+    "by_key": "contract",
+    "apply": "expression",
+    "literal": "expression",
+    "made": "expression",
+}
+"""By their head, the origins of terms whose parts do not matter."""
+
+
 def _origin(head: Head, parts: tuple[Term, ...]) -> Origin:
+    known = _ORIGINS.get(head)
+    if known is not None:
+        return known
     match head:
-        case "this":
-            return "field"
-        case "argument":
-            return "argument"
-        case "self":
-            return "contract"
-        case "party":
-            return "party"
-        case "local" | "by_key":
-            return "local" if head == "local" else "contract"
-        case "get" | "view":
-            return parts[0].origin
         case "payload":
             return "local" if parts[0].origin in ("local", "expression") else "contract"
         case "element":
             return "element" if parts[0].origin in ("field", "argument", "element") else parts[0].origin
-        case "apply" | "literal" | "made":
-            return "expression"
+    return parts[0].origin  # of a field, or of a view
 
 
 @record
@@ -455,6 +462,10 @@ class PartySet:
             if atom.term.number not in known:
                 known.add(atom.term.number)
                 self.atoms.append(atom)
+
+    def name(self, how: str) -> None:
+        """Says of all atoms what makes them parties."""
+        self.atoms = [Atom(atom.term, atom.many, how) for atom in self.atoms]
 
     def join(self, other: PartySet) -> None:
         """Adds all of another set."""

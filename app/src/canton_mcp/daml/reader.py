@@ -13,6 +13,7 @@ from canton_mcp.daml.cursor import HOLES
 from canton_mcp.daml.drafts import ChoiceHead, Found, Members, lowered
 from canton_mcp.daml.layout import CLOSE, END, OPEN, SEPARATOR, arrange
 from canton_mcp.daml.lexer import KEYWORDS, scan
+from canton_mcp.daml.pause import LONG, uncollected
 from canton_mcp.daml.shapes import TYPE_ATOMS
 from canton_mcp.daml.terms import ATOMS, Terms
 from canton_mcp.daml.tree import Expression, Place
@@ -21,6 +22,8 @@ __all__ = ["MAX_TEXT", "read"]
 
 MAX_TEXT = 2_000_000
 """Characters of a text that are read."""
+_CHARS_PER_TOKEN = 5
+"""At least, in code as people write it."""
 _MAX_HEIGHT = 200
 """How high the tree of one declaration may be."""
 
@@ -84,8 +87,8 @@ def read(text: str) -> tree.Module:
     if len(text) > MAX_TEXT:
         source = text[:MAX_TEXT]
         incomplete = f"the text has {len(text)} characters: only the first {MAX_TEXT} were read"
-    stream = arrange(scan(source))
-    return _Reader(stream).module(text, incomplete)
+    with uncollected(len(source) > _CHARS_PER_TOKEN * LONG):
+        return _Reader(arrange(scan(source))).module(text, incomplete)
 
 
 class _Reader(Terms):

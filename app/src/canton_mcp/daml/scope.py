@@ -23,21 +23,19 @@ class Owner:
 
     declaration: tree.Template | tree.Interface
     scope: Scope
+    name: str = field(init=False, repr=False, compare=False)
+    """Its name, unqualified."""
+    template: tree.Template | None = field(init=False, repr=False, compare=False)
+    """The template, if it is one."""
+    interface: tree.Interface | None = field(init=False, repr=False, compare=False)
+    """The interface, if it is one."""
 
-    @property
-    def name(self) -> str:
-        """Its name, unqualified."""
-        return self.declaration.name
-
-    @property
-    def template(self) -> tree.Template | None:
-        """The template, if it is one."""
-        return self.declaration if isinstance(self.declaration, tree.Template) else None
-
-    @property
-    def interface(self) -> tree.Interface | None:
-        """The interface, if it is one."""
-        return self.declaration if isinstance(self.declaration, tree.Interface) else None
+    def __post_init__(self) -> None:
+        declared = self.declaration
+        set_ = object.__setattr__  # they are asked for far more often than made
+        set_(self, "name", declared.name)
+        set_(self, "template", declared if isinstance(declared, tree.Template) else None)
+        set_(self, "interface", declared if isinstance(declared, tree.Interface) else None)
 
     def choice(self, name: str) -> tree.Choice | None:
         """Its choice of that name."""
@@ -90,6 +88,7 @@ class Scope:
     class_methods: dict[str, list[tuple[tree.Function, Scope]]] = field(default_factory=dict)
     """Methods of classes by name, as classes declare and instances implement them in all modules at hand."""
     _choices_of: dict[int, dict[str, tree.Choice]] = field(default_factory=dict)
+    _names_of: dict[int, frozenset[str]] = field(default_factory=dict)
     _found: dict[tuple[str, str, str], list[Scope]] = field(default_factory=dict)
     _owners: dict[str, Owner | None] = field(default_factory=dict)
     plain: dict[tuple[str, str], Kind] = field(default_factory=dict)
@@ -162,6 +161,13 @@ class Scope:
             self._choices_of[id(declaration)] = found
         return found
 
+    def names_of(self, template: tree.Template) -> frozenset[str]:
+        """The names of a template's fields."""
+        found = self._names_of.get(id(template))
+        if found is None:
+            found = self._names_of[id(template)] = frozenset(entry.name for entry in template.fields)
+        return found
+
     def data(self, name: str) -> tuple[tree.DataType, Scope] | None:
         """The data type or synonym of a possibly qualified name, with its module."""
         qualifier, _, plain = name.rpartition(".")
@@ -183,11 +189,11 @@ class Scope:
     def _homes(self, table: str, name: str, qualifier: str) -> list[Scope]:
         """The modules whose `table` has the name, the nearest first."""
         asked = (table, name, qualifier)
-        cached = self._found.get(asked)
-        if cached is None:
-            cached = list(self._search(table, name, qualifier, _MAX_IMPORT_DEPTH))
-            self._found[asked] = cached
-        return cached
+        try:
+            return self._found[asked]
+        except KeyError:
+            found = self._found[asked] = list(self._search(table, name, qualifier, _MAX_IMPORT_DEPTH))
+            return found
 
     def _search(self, table: str, name: str, qualifier: str, depth: int) -> Iterator[Scope]:
         if (not qualifier or qualifier == self.module.name) and name in getattr(self, table):

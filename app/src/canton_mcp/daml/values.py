@@ -10,6 +10,7 @@ from canton_mcp.daml import tree
 from canton_mcp.daml.expressions import children
 from canton_mcp.daml.paths import (
     BOTTOM,
+    Atom,
     Bottom,
     Builtin,
     Choices,
@@ -67,6 +68,8 @@ class Values(ABC):
         self._calls = 0
         self._asked: set[tuple[str, int]] = set()
         self._looping: dict[int, int] = {}
+        self._envs: dict[tuple[int, int], tuple[Value, Env]] = {}
+        self._atoms: dict[int, Atom] = {}
 
     @abstractmethod
     def value(self, expression: tree.Expression, env: Env) -> Value:
@@ -211,9 +214,9 @@ class Values(ABC):
 
     def term(self, value: Value) -> Term:
         """A term for any value: equal for equal structure."""
+        if isinstance(value, Term):
+            return value
         match value:
-            case Term():
-                return value
             case Rec():
                 if value.term is None:
                     value.term = self._rec_term(value)

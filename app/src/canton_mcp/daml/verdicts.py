@@ -249,10 +249,9 @@ def _mentions_party(written: tree.Type) -> bool:
 def shown(parties: PartySet, values: Evaluator) -> tuple[Party, ...]:
     """Parties in the words of the source text."""
     show = values.terms.show
-    return (
-        *(Party(show(atom.term), atom.term.origin, atom.many, atom.how) for atom in parties.atoms),
-        *(Party(unknown.text[:_MAX_LABEL], "expression", None) for unknown in parties.opaque),
-    )
+    named = [Party(show(atom.term), atom.term.origin, atom.many, atom.how) for atom in parties.atoms]
+    named += [Party(unknown.text[:_MAX_LABEL], "expression", None) for unknown in parties.opaque]
+    return tuple(named)
 
 
 def listed(parties: Iterable[Party]) -> str:

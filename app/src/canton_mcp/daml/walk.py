@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 from canton_mcp.daml import tree
 from canton_mcp.daml.acting import typed
@@ -118,7 +117,7 @@ class Walk(Calls):
         else:
             if owner is not None:
                 signatories = values.signatories(this)
-                signatories.atoms = [replace(atom, how="signatory") for atom in signatories.atoms]
+                signatories.name("signatory")
                 available.join(signatories)
             if plan.bare:
                 available.opaque.append(Unknown("the signatories of its template"))
@@ -150,7 +149,7 @@ class Walk(Calls):
             self._own = this
             env = Env(plan.scope, values.template_env(plan.owner, this), {"this": this})
             signatories = values.signatories(this)
-            signatories.atoms = [replace(atom, how="signatory") for atom in signatories.atoms]
+            signatories.name("signatory")
             self._available.join(signatories)
             self._ensure(this)
             self._available.opaque.append(Unknown("the controllers of the choice that calls this method"))

@@ -12,6 +12,7 @@ from canton_mcp.daml.findings.roles import roles
 from canton_mcp.daml.findings.trials import trials
 from canton_mcp.daml.findings.values import values
 from canton_mcp.daml.findings.view import Code
+from canton_mcp.daml.pause import LONG, uncollected
 
 __all__ = ["KINDS", "Certainty", "Finding", "Severity", "findings"]
 
@@ -20,8 +21,9 @@ _THEMES = (declarations, authority, roles, contracts, values, trials)
 
 def findings(module: tree.Module, analysis: Analysis) -> list[Finding]:
     """All findings, the gravest first, then by place."""
-    code = Code(module, analysis)
-    found = [one for theme in _THEMES for one in theme(code)]
+    with uncollected(module.tokens > LONG):
+        code = Code(module, analysis)
+        found = [one for theme in _THEMES for one in theme(code)]
     return sorted(
         dict.fromkeys(found),
         key=lambda one: (ORDER[one.severity], one.line, one.column, one.rule, one.message),

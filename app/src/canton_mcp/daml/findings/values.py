@@ -65,7 +65,7 @@ def values(code: Code) -> Iterator[Finding]:
     for chosen in code.choices:
         yield from _divisions(code, chosen)
         yield from _partial(code, chosen)
-        for node in chosen.nodes:
+        for node in chosen.applications:
             yield from _constant(node, chosen.owner, chosen.choice.name)
         yield from _growth(chosen)
         yield from _unbounded_argument(code, chosen)
@@ -166,13 +166,18 @@ def _own_type(written: tree.Type) -> bool:
 
 def _divisions(code: Code, chosen: Chosen) -> Iterator[Finding]:
     for node in chosen.nodes:
-        divisor: tree.Expression | None = None
-        match node:
-            case tree.Operation(operator="/", right=right):
-                divisor = right
-            case tree.Application(function=tree.Name(name=name), arguments=(_, right)) if name in _DIVIDING:
-                divisor = right
-        name, counted = _divisor(divisor) if divisor is not None else ("", False)
+        if isinstance(node, tree.Operation) and node.operator == "/":
+            divisor = node.right
+        elif (
+            isinstance(node, tree.Application)
+            and isinstance(node.function, tree.Name)
+            and node.function.name in _DIVIDING
+            and len(node.arguments) == 2
+        ):
+            divisor = node.arguments[1]
+        else:
+            continue
+        name, counted = _divisor(divisor)
         if not name or name.rpartition(".")[2] in chosen.tested:
             continue
         if name.partition(".")[0] not in {*chosen.parameters, *(chosen.owned.fields if chosen.owned else ())}:
@@ -208,13 +213,18 @@ def _divisor(expression: tree.Expression) -> tuple[str, bool]:
 
 
 def _partial(code: Code, chosen: Chosen) -> Iterator[Finding]:
-    local = {*chosen.parameters, *(chosen.owned.fields if chosen.owned else ()), *code.scope.functions}
+    fields = chosen.owned.fields if chosen.owned else {}
+
+    def local(name: str) -> bool:
+        return name in chosen.parameters or name in fields or name in code.scope.functions
+
     for node in chosen.nodes:
         if isinstance(node, tree.Application) and isinstance(node.function, tree.Name):
-            called, argument = node.function, name_of(node.arguments[0]) if node.arguments else ""
-            if called.name not in _PARTIAL or called.name in local or called.qualifier not in _PARTIAL_HOMES:
+            called = node.function
+            if called.name not in _PARTIAL or local(called.name) or called.qualifier not in _PARTIAL_HOMES:
                 continue
-            if any(name in chosen.tested for part in node.arguments for name in named(part) if name in local):
+            argument = name_of(node.arguments[0]) if node.arguments else ""
+            if any(name in chosen.tested for part in node.arguments for name in named(part) if local(name)):
                 continue
             if argument and argument.rpartition(".")[2] in chosen.tested:
                 continue

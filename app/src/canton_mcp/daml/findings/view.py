@@ -12,7 +12,7 @@ from typing import TypeGuard
 
 from canton_mcp.daml import tree
 from canton_mcp.daml.actions import Action, Analysis, Entry, Party, TemplateParties
-from canton_mcp.daml.expressions import children
+from canton_mcp.daml.expressions import inner
 from canton_mcp.daml.findings.model import KINDS, Certainty, Finding, Severity
 from canton_mcp.daml.scope import Kind, Scope, collection_of, expanded, is_party, scopes
 
@@ -180,7 +180,12 @@ class Chosen:
         roots = [binding.value for binding in self.choice.bindings]
         if self.choice.body is not None:
             roots.append(self.choice.body)
-        return tuple(node for root in roots for node in walk(root))
+        return tuple([node for root in roots for node in walk(root)])
+
+    @cached_property
+    def applications(self) -> tuple[tree.Application, ...]:
+        """All applications of functions in its body."""
+        return tuple([node for node in self.nodes if isinstance(node, tree.Application)])
 
     @cached_property
     def changes(self) -> tuple[tree.FieldValue, ...]:
@@ -225,6 +230,8 @@ class Chosen:
         """Names that something in the body tests: in an assertion, a condition, a case, a comparison."""
         found: set[str] = set()
         for node in self.nodes:
+            if isinstance(node, tree.Name):  # half of them
+                continue
             match node:
                 case tree.If(condition=condition):
                     found.update(named(condition))
@@ -375,20 +382,14 @@ def is_amount(field: tree.Field) -> bool:
     return field.type.head in _NUMBERS and AMOUNT.search(field.name) is not None
 
 
-def walk(root: tree.Expression) -> Iterator[tree.Expression]:
+def walk(root: tree.Expression) -> list[tree.Expression]:
     """An expression and all expressions in it, in the order of the text."""
-    waiting = [root]
-    for _ in range(_MAX_NODES):
-        if not waiting:
-            return
-        node = waiting.pop()
-        yield node
-        waiting.extend(reversed(children(node)))
+    return inner(root, _MAX_NODES)
 
 
 def named(root: tree.Expression) -> Iterator[str]:
     """The names of variables and fields in an expression."""
-    for node in walk(root):
+    for node in inner(root, _MAX_NODES):
         if isinstance(node, tree.Name):
             yield node.name
         elif isinstance(node, tree.FieldAccess):
