@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import gc
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from canton_mcp import daml
+from canton_mcp.daml.pause import uncollected
 
 IOU = """\
 module Iou where
@@ -371,3 +375,28 @@ def test_clauses_that_name_each_other_cost_their_sum() -> None:
     key = "(" + "a, " * 20000 + "b)"
     maintainers = "".join("    maintainer key._1\n" for _ in range(4000))
     assert rules(template(f"    signatory a\n    key {key} : X\n{maintainers}")) == set()
+
+
+def test_a_pause_of_the_garbage_collector_ends_with_the_one_that_began_it() -> None:
+    def inner() -> None:
+        with uncollected(True):
+            assert not gc.isenabled(), "it ends with the one that began it"
+
+    with pytest.raises(RuntimeError), uncollected(True) as sweep:
+        assert not gc.isenabled()
+        sweep()
+        with ThreadPoolExecutor(4) as pool:
+            for other in [pool.submit(inner) for _ in range(20)]:
+                other.result()
+        assert not gc.isenabled()
+        raise RuntimeError
+    assert gc.isenabled()
+    with uncollected(False):
+        assert gc.isenabled()
+    gc.disable()  # somebody's choice, which a pause leaves alone
+    try:
+        with uncollected(True):
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
