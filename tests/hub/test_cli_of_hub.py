@@ -73,7 +73,7 @@ def test_every_command_has_help_with_an_example(command: list[str]) -> None:
 @pytest.mark.parametrize("option", ["--seconds", "--rate", "--discover-interval", "--silent-after"])
 @pytest.mark.parametrize("value", ["nan", "inf"])
 def test_what_is_no_number_is_no_number(option: str, value: str) -> None:
-    done = CliRunner().invoke(main, ["dcap", "simulate", "--seconds", "0", option, value])
+    done = CliRunner().invoke(main, ["dcap", "simulate", "--target", "no target", option, value])
     assert done.exit_code == 2
     assert option in done.output
 
