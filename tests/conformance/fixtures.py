@@ -339,6 +339,9 @@ class Tools:
             raise InvalidArguments(f"{name}: missing {', '.join(sorted(missing))}")
         return tool.run(call, arguments)
 
+    def refused(self, name: str, call: Call) -> None:
+        """Nobody counts these calls."""
+
 
 # -- resources -------------------------------------------------------------------------------------------
 

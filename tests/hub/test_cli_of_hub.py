@@ -70,6 +70,14 @@ def test_every_command_has_help_with_an_example(command: list[str]) -> None:
     assert f"canton-mcp {' '.join(command)}" in done.output
 
 
+@pytest.mark.parametrize("option", ["--seconds", "--rate", "--discover-interval", "--silent-after"])
+@pytest.mark.parametrize("value", ["nan", "inf"])
+def test_what_is_no_number_is_no_number(option: str, value: str) -> None:
+    done = CliRunner().invoke(main, ["dcap", "simulate", "--target", "no target", option, value])
+    assert done.exit_code == 2
+    assert option in done.output
+
+
 # Starting and stopping
 
 
@@ -88,6 +96,14 @@ def test_settings_that_do_not_fit_end_with_2_and_one_line(env: dict[str, str], t
     assert done.returncode == 2
     assert done.stderr.startswith(f"Error: {told}")
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_check_looks_into_the_list_of_servers() -> None:
+    done = CliRunner().invoke(
+        main, ["hub", "--check"], env={"DCAP_HUB_SERVERS_FILE": "/nowhere/servers.json"}
+    )
+    assert done.exit_code == 2
+    assert done.stderr.startswith("Error: DCAP_HUB_SERVERS_FILE=/nowhere/servers.json")
 
 
 def test_the_port_on_other_addresses_needs_a_token(tmp_path: Path) -> None:
@@ -250,6 +266,9 @@ def test_stats_takes_the_address_that_the_page_has(hub: RunningHub) -> None:
         (["--token-file", "/nowhere"], "--token-file /nowhere: cannot be read"),
         (["--url", "http://127.0.0.1:1"], "no answer (connection refused)"),
         (["--url", "ftp://h"], "is no http or https URL"),
+        (["--url", "http://[::1"], "is no http or https URL"),
+        (["--url", "http://127.0.0.1:99999"], "is no http or https URL"),
+        (["--url", "http://127.0.0.1:1#token=a%0Ab"], "the token is not a line of printable ASCII"),
     ],
 )
 def test_stats_says_what_is_wrong_in_one_line(hub: RunningHub, arguments: list[str], told: str) -> None:

@@ -145,6 +145,18 @@ def test_a_multicast_group_is_heard_beside_the_address(sender: socket.socket, bi
     assert sorted(taken.all) == [(b"to all", LOOPBACK), (b"to one", LOOPBACK)]
 
 
+def test_a_group_of_one_network_is_heard_on_its_interface() -> None:
+    index, name = socket.if_nameindex()[0]
+    group = f"ff11::77:77%{name}"  # of this machine alone
+    sockets = open_sockets(LOOPBACK, 0, group)
+    assert sockets[1].getsockname()[3] == index
+    assert len(sockets) == 2
+    for sock in sockets:
+        sock.close()
+    with pytest.raises(IntakeError, match="Check DCAP_HUB_UDP_BIND"):
+        open_sockets("fe80::1%nosuchif", 0)
+
+
 def test_a_port_that_is_taken_is_told_in_one_line() -> None:
     first = open_sockets(LOOPBACK, 0)[0]
     with pytest.raises(IntakeError) as caught:

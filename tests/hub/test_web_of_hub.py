@@ -15,8 +15,8 @@ import aiohttp
 import pytest
 from aiohttp import WSMsgType
 from canton_mcp.hub.auth import COOKIE_SEC, Attempts, Gate
-from canton_mcp.hub.relay import text_frame
-from canton_mcp.hub.reports import BadFilter, Filter, Reports, read_filter
+from canton_mcp.hub.relay import Clients, text_frame
+from canton_mcp.hub.reports import BadFilter, Filter, Pushes, Reports, read_filter
 from canton_mcp.hub.upstream import Upstreams
 from hubs import RunningHub, discover, encoded, perf_update, spawn_hub
 
@@ -507,6 +507,29 @@ def test_clients_with_the_same_filter_share_one_computation() -> None:
     assert len(set(answers)) == 2
 
 
+def test_a_client_that_keeps_changing_its_filter_waits_in_one_place() -> None:
+    made: list[str] = []
+
+    def compute(now: float, window: Any, sids: frozenset[str], tools: frozenset[str]) -> dict[str, Any]:
+        made.append(*sids)
+        return {"sids": [*sids]}
+
+    async def work() -> int:
+        clients = Clients()
+        pushes = Pushes(clients, Reports(compute))
+        client: Any = object()
+        pushes._send = lambda *sent: None  # type: ignore[method-assign,assignment]
+        for number in range(500):
+            pushes.join(client, Filter("5m", frozenset({f"s{number}"})))
+        waiting = len(pushes._tasks)
+        while pushes._tasks:
+            await asyncio.sleep(0)
+        return waiting
+
+    assert asyncio.run(work()) == 1
+    assert made == ["s499"]
+
+
 def test_the_live_tail_starts_with_the_last_lines_and_follows(hub: RunningHub) -> None:
     sid = "canton-mcp-w1"
     hub.send(hub.call(sid, "first", ctx={"args": {"a": "secret"}}), hub.call("canton-mcp-w2", "other"))
@@ -632,6 +655,24 @@ def test_a_hub_never_sends_to_itself_nor_round_in_circles() -> None:
         neighbour.offer(b"the same", "192.0.2.1", 11.0)
         assert neighbour.sent == 21
         neighbour.close()
+
+
+def test_an_upstream_without_an_address_holds_up_no_other() -> None:
+    async def work() -> Upstreams:
+        targets = [("no-such-hub.invalid", 9), ("127.0.0.1", port), ("localhost", port), ("x" * 64, 9)]
+        upstreams = Upstreams(targets, 1)
+        await upstreams.resolve()
+        upstreams.offer(b"x", "192.0.2.1", 0.0)
+        return upstreams
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", 0))
+        other.settimeout(10)
+        port = other.getsockname()[1]
+        upstreams = asyncio.run(work())
+        assert other.recv(10) == b"x"
+        assert upstreams.failed == 0
+        upstreams.close()
 
 
 def test_what_came_from_an_upstream_is_not_sent_back() -> None:

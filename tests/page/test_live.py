@@ -206,6 +206,24 @@ def test_a_token_opens_the_page(tmp_path: Path, open_page: Opened) -> None:
         running.stop()
 
 
+@pytest.mark.parametrize(("offered", "chosen"), [("", ""), ("dcap-v2", "dcap-v2"), ("x,dcap-v2", "dcap-v2")])
+def test_a_browser_gets_the_raw_stream_with_and_without_the_subprotocol(
+    hub: RunningHub, open_page: Opened, offered: str, chosen: str
+) -> None:
+    hub.send(discover("canton-mcp-1", "validate"))
+    page = open_page(f"{hub.url}/")
+    told = page.evaluate(
+        """offered => new Promise((resolve, reject) => {
+            const url = new URL("raw", document.baseURI.replace("http", "ws"));
+            const socket = offered ? new WebSocket(url, offered.split(",")) : new WebSocket(url);
+            socket.onerror = () => reject(new Error("the handshake failed"));
+            socket.onmessage = (event) => resolve([socket.protocol, JSON.parse(event.data).t]);
+        })""",
+        offered,
+    )
+    assert told == [chosen, "semantic_discover"]
+
+
 def test_two_hundred_simulated_servers(hub: RunningHub, simulate: Simulated, open_page: Opened) -> None:
     simulate("--servers", "190", "--rate", "400", "--seed", "7", "--profile", "healthy")
     hub.until(lambda: len(hub.report()["servers"]) == 193)

@@ -211,6 +211,8 @@ def slow_source(tmp_path: Path) -> Path:
 def test_calls_that_fail_are_reported_as_failed(start_server: Start, hub: Hub, slow_source: Path) -> None:
     served = reporting(start_server, hub, PYTHONPATH=str(slow_source))
     served.call("work", {"how": 5})
+    served.call("work", ["no object"])
+    served.call("nobody", ["no object"])
     served.call("work", {"how": "break"})
     served.call("work", {"how": "late"})
     body = json.dumps(modern_message("tools/call", "work", {"how": "slowly"}, progressToken="p")).encode()
@@ -223,16 +225,17 @@ def test_calls_that_fail_are_reported_as_failed(start_server: Start, hub: Hub, s
             + body
         )
         assert connection.recv(1000)  # it has begun; and now its caller leaves
-    until(lambda: len(hub.of("perf_update")) == 4, served)
+    until(lambda: len(hub.of("perf_update")) == 5, served)
     told = [(message.fields["success"], message.ctx.get("error_code")) for message in hub.of("perf_update")]
     assert told == [
+        (False, "invalid_params"),
         (False, "invalid_params"),
         (False, "exception"),
         (False, "timeout"),
         (False, "cancelled"),
     ]
-    assert served.get("/health")[1]["calls"] == {"total": 4, "ok": 0, "tool_errors": 4}
-    assert [message.ctx["seq"] for message in hub.of("perf_update")] == [1, 2, 3, 4]
+    assert served.get("/health")[1]["calls"] == {"total": 5, "ok": 0, "tool_errors": 5}
+    assert [message.ctx["seq"] for message in hub.of("perf_update")] == [1, 2, 3, 4, 5]
     assert b"of a secret" not in b"".join(hub.datagrams)
 
 

@@ -50,6 +50,7 @@ class Tools:
         self.handlers = dict(handlers)
         self.schema = dict(schema or {"type": "object"})
         self.calls: list[tuple[str, dict[str, Any], Call]] = []
+        self.refusals: list[str] = []
 
     def list_tools(self) -> Sequence[mcp_types.Tool]:
         return [mcp_types.Tool(name=n, description="d", input_schema=self.schema) for n in self.handlers]
@@ -59,6 +60,9 @@ class Tools:
         if name not in self.handlers:
             raise UnknownTool(name)
         return self.handlers[name](call, arguments)
+
+    def refused(self, name: str, call: Call) -> None:
+        self.refusals.append(name)
 
 
 class Resources:

@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,9 +41,9 @@ class Served:
         """Status and JSON body; raises OSError while nothing answers."""
         return request(f"{self.url}{path}")
 
-    def call(self, tool: str, arguments: Mapping[str, Any], **headers: str) -> Any:
+    def call(self, tool: str, arguments: Any, **headers: str) -> Any:
         """The JSON-RPC answer to a legacy `tools/call`."""
-        params = {"name": tool, "arguments": dict(arguments)}
+        params = {"name": tool, "arguments": arguments}
         message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
         return request(f"{self.url}/mcp", message, **headers)[1]
 

@@ -266,6 +266,27 @@ def test_unknown_senders_are_limited_and_trusted_ones_are_not() -> None:
     ]
 
 
+@pytest.mark.parametrize("trusted", [True, False])
+def test_three_servers_behind_one_address_have_their_shares_or_their_drops_shown(trusted: bool) -> None:
+    """A thousand calls a minute together, two of four by the first."""
+    collector, address = hub(), "127.0.0.1" if trusted else STRANGER
+    order = ["canton-mcp-1", "canton-mcp-2", "canton-mcp-1", "canton-mcp-3"]
+    for n in range(1000):
+        feed(collector, call(sid=order[n % 4], ms=n), NOW + n * 0.06, address)
+    shown = report(collector, NOW + 60)
+    counted = {server["sid"]: server["calls"] for server in shown["servers"]}
+    dropped = {source["sid"]: source["rate_limited"] for source in shown["quality"]["sources"]}
+    sent = {"canton-mcp-1": 500, "canton-mcp-2": 250, "canton-mcp-3": 250}
+    assert {sid: counted[sid] + dropped[sid] for sid in sent} == sent
+    if trusted:
+        assert {server["sid"]: server["load_share"] for server in shown["servers"]} == {
+            "canton-mcp-1": 0.5, "canton-mcp-2": 0.25, "canton-mcp-3": 0.25,
+        }  # fmt: skip
+    else:
+        assert min(dropped.values()) > 0
+        assert sum("sends more than it may" in line["what"] for line in shown["headlines"]) == 3
+
+
 def test_announcements_have_a_budget_of_their_own() -> None:
     collector = hub()
     for n in range(300):

@@ -54,6 +54,7 @@ def test_all_variables(tmp_path: Path) -> None:
         ("DCAP_HUB_RETENTION_DAYS", "-1"),
         ("DCAP_HUB_UPSTREAMS", "hub.example"),
         ("DCAP_HUB_MULTICAST_GROUP", "192.0.2.1"),
+        ("DCAP_HUB_MULTICAST_GROUP", "ff02::dca"),
         ("DCAP_HUB_SERVERS_FILE", "servers.json"),
         ("DCAP_HUB_STATE_DIR", "here"),
     ],
@@ -63,7 +64,7 @@ def test_wrong_values_are_named_with_a_remedy(name: str, value: str) -> None:
         HubSettings.from_env({name: value})
     (problem,) = refused.value.problems
     assert problem.startswith(f"{name}={value}: ") and "\n" not in problem
-    assert any(word in problem for word in ("Use ", "remove"))
+    assert any(word in problem for word in ("Use ", "remove", "Name the interface"))
 
 
 @pytest.mark.parametrize(

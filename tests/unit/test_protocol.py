@@ -544,6 +544,17 @@ def test_null_arguments_count_as_none(server: Dispatcher, tools: Tools) -> None:
     assert tools.calls[-1][:2] == ("echo", {})
 
 
+@pytest.mark.parametrize("arguments", [[], "x", 5, True])
+def test_arguments_that_are_no_object_are_refused_and_reported(
+    server: Dispatcher, tools: Tools, arguments: Any
+) -> None:
+    params = {"name": "echo", "arguments": arguments}
+    assert code(legacy(server, "tools/call", params)) == (200, -32602)
+    assert code(modern(server, "tools/call", params)) == (400, -32602)
+    assert tools.refusals == ["echo", "echo"]
+    assert tools.calls == []
+
+
 def test_the_client_is_named_where_it_names_itself(server: Dispatcher, tools: Tools) -> None:
     modern(server, "tools/call", {"name": "echo"}, x_caller_id="me")
     legacy(server, "tools/call", {"name": "echo"})

@@ -5,12 +5,13 @@ Parts are imported inside the commands that need them, so that each starts quick
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -22,6 +23,16 @@ __all__ = ["main"]
 _USAGE_ERROR = 2
 _QUIET_SEC = 1.0
 _STEP_SEC = 0.1
+
+
+class _Number(click.FloatRange):
+    """A number within bounds. `nan` compares as being within all of them."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a number.", param, ctx)
+        return number
 
 
 def _fail(message: str, status: int = 1) -> NoReturn:
@@ -115,7 +126,7 @@ def dcap() -> None:
 @click.option("--bind", default="0.0.0.0", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(1, 65535), default=10191, show_default=True, help="UDP port.")
 @click.option("--count", type=click.IntRange(min=1), help="Stop after this many messages.")
-@click.option("--seconds", type=click.FloatRange(min=0), help="Stop after this time.")
+@click.option("--seconds", type=_Number(min=0), help="Stop after this time.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 def listen(bind: str, port: int, count: int | None, seconds: float | None, as_json: bool) -> None:
     """Print the DCAP messages that arrive.
@@ -180,7 +191,7 @@ def stats(
 @click.option("--servers", type=click.IntRange(1, 1000), default=4, show_default=True, help="How many.")
 @click.option(
     "--rate",
-    type=click.FloatRange(0.1, 50000),
+    type=_Number(0.1, 50000),
     default=10.0,
     show_default=True,
     help="Calls a second, of all.",
@@ -196,13 +207,13 @@ def stats(
 )
 @click.option(
     "--discover-interval",
-    type=click.FloatRange(1, 86400),
+    type=_Number(1, 86400),
     default=20.0,
     show_default=True,
     help="In seconds.",
 )
-@click.option("--silent-after", type=click.FloatRange(0), default=20.0, show_default=True, help="In seconds.")
-@click.option("--seconds", type=click.FloatRange(0), help="Stop after this time; without it, never.")
+@click.option("--silent-after", type=_Number(0), default=20.0, show_default=True, help="In seconds.")
+@click.option("--seconds", type=_Number(0), help="Stop after this time; without it, never.")
 @click.option(
     "--allow-public", is_flag=True, help="Send to addresses that are neither loopback nor private, too."
 )
@@ -250,6 +261,7 @@ def hub(check: bool) -> None:
     Example:
       DCAP_HUB_PORT=10191 DCAP_HUB_STATE_DIR=/var/lib/dcap-hub canton-mcp hub
     """
+    from canton_mcp.hub import expected
     from canton_mcp.hub import run as running
     from canton_mcp.hub.settings import HubSettings
 
@@ -257,6 +269,7 @@ def hub(check: bool) -> None:
         settings = HubSettings.from_env(os.environ)
         if check:
             running.check(settings)
+            expected.read(settings.servers_file)
             click.echo(f"The settings fit; the hub would listen on {settings.bind} port {settings.port}.")
         else:
             running.run(settings)

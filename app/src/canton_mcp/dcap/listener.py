@@ -148,7 +148,9 @@ def run(
 
     def announce(bound: int) -> None:
         print(
-            f"Listening for DCAP on {bind}:{bound}/udp; Ctrl-C ends it with a summary", file=notes, flush=True
+            f"Listening for DCAP on {_at(bind, bound)}/udp; Ctrl-C ends it with a summary",
+            file=notes,
+            flush=True,
         )
 
     try:
@@ -168,10 +170,14 @@ def run(
             if "in use" in why
             else "check --bind and --port"
         )
-        print(f"canton-mcp dcap listen: cannot listen on {bind}:{port}: {why}; {hint}", file=sys.stderr)
+        print(f"canton-mcp dcap listen: cannot listen on {_at(bind, port)}: {why}; {hint}", file=sys.stderr)
         return 1
     print(_summary(tally), file=notes, flush=True)
     return 0
+
+
+def _at(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _open(bind: str, port: int) -> socket.socket:

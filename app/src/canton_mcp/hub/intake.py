@@ -17,8 +17,9 @@ import struct
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
-__all__ = ["Handle", "Intake", "IntakeError", "kept_name", "kernel_drops", "open_sockets"]
+__all__ = ["Handle", "Intake", "IntakeError", "kept_name", "kernel_drops", "open_sockets", "with_scope"]
 
 Handle = Callable[[bytes, str, float], None]
 """Takes one datagram, the sender's IP address, and the time of receipt (Unix seconds)."""
@@ -73,6 +74,15 @@ def open_sockets(
             sock.close()
         raise
     return opened
+
+
+def with_scope(address: str, port: int) -> Any:
+    """What to bind to; a mere pair would lose the interface of ``fe80::1%eth0``.
+
+    Raises:
+        OSError: there is no such interface.
+    """
+    return socket.getaddrinfo(address, port, type=socket.SOCK_DGRAM, flags=socket.AI_NUMERICHOST)[0][4]
 
 
 def granted_buffer(sock: socket.socket) -> int:
@@ -179,7 +189,7 @@ def _bound(address: str, port: int) -> socket.socket:
             only = 0 if ipaddress.ip_address(address).is_unspecified else 1
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, only)
         # Without SO_REUSEADDR a second hub on this port fails, instead of taking half of the messages unseen.
-        sock.bind((address, port))
+        sock.bind(with_scope(address, port))
     except OSError as error:
         sock.close()
         raise IntakeError(_why_not(error, address, port)) from None

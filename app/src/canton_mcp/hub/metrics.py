@@ -137,8 +137,10 @@ def _servers(snapshot: Snapshot) -> Iterator[Metric]:
     loss = GaugeMetricFamily(
         "dcap_loss_ratio", "Share of messages lost on the way, last 5 minutes.", labels=["sid", "method"]
     )
+    known = GaugeMetricFamily("dcap_server_expected", "1 for a server of the inventory.", labels=["sid"])
     for server in snapshot.servers:
         sid = str(server["sid"])
+        known.add_metric([sid], float(server["expected"]))
         up.add_metric([sid], float(server["state"] in _ALIVE))
         if server["last_seen"] is not None:
             seen.add_metric([sid], server["last_seen"])
@@ -146,7 +148,7 @@ def _servers(snapshot: Snapshot) -> Iterator[Metric]:
             skew.add_metric([sid], server["skew_seconds"])
         if server["loss_ratio"] is not None:
             loss.add_metric([sid, str(server.get("loss_method") or "seq")], server["loss_ratio"])
-    yield from (up, seen, skew, loss)
+    yield from (up, known, seen, skew, loss)
     yield _gauge("dcap_servers_expected", "Servers that the inventory names.", snapshot.expected)
 
 

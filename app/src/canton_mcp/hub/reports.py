@@ -93,12 +93,17 @@ class Pushes:
         self._members: dict[Client, Filter] = {}
         self._last: dict[Client, bytes] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._waiting: set[Client] = set()
+        """Clients whose first report, or first one with a new filter, is on its way."""
         self._told = ""
 
     def join(self, client: Client, chosen: Filter) -> None:
         """Add a client, or change its filter; it gets a report at once."""
         self._members[client] = chosen
-        task = asyncio.create_task(self._push(chosen))
+        if client in self._waiting:
+            return  # its turn comes, and then the newest filter counts
+        self._waiting.add(client)
+        task = asyncio.create_task(self._first(client))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -114,6 +119,13 @@ class Pushes:
             for chosen in set(self._members.values()):
                 await self._push(chosen, _FRESH_SEC / 2)
             await asyncio.sleep(max(0.05, begun + _FRESH_SEC - time.monotonic()))
+
+    async def _first(self, client: Client) -> None:
+        served: Filter | None = None
+        while (chosen := self._members.get(client)) is not None and chosen != served:
+            served = chosen
+            await self._push(chosen)
+        self._waiting.discard(client)
 
     async def _push(self, chosen: Filter, at_most: float = _FRESH_SEC) -> None:
         try:

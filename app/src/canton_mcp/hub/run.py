@@ -46,6 +46,8 @@ _TCP_USER_TIMEOUT = 18
 _SHUTDOWN_SEC = 3.0
 _TICK_SEC, _WATCH_SEC, _SAVE_SEC, _ALIVE_SEC = 1.0, 2.0, 5.0, 10.0
 _OPEN_FILES = 8192
+_CLOCK_STEP_SEC = 30.0
+"""A clock that went back by more would stop the windows, and make all servers look silent, until it is that late again."""
 _NOTHING: frozenset[str] = frozenset()
 
 
@@ -102,23 +104,21 @@ class Hub:
         servers = expected.read(settings.servers_file)
         self.collector = Collector(settings, servers)
         self.clients = Clients(ping_sec=ping_sec, stall_sec=stall_sec)
-        self.relay = Relay(self.clients, self.collector.discovers)
+        self.relay = Relay(self.clients, lambda: self.collector.discovers())
         self.tail = Tail(self.clients)
         self.upstreams = Upstreams(settings.upstreams, settings.udp_port)
         self.reports = Reports(self._report)
         self.pushes = Pushes(self.clients, self.reports)
         self.intake: intake.Intake
         self.url = ""
-        self._expected = len(servers)
+        self._expected = servers
         self._watch = expected.Watch(settings.servers_file, _log.warning)
         self._store: Store | None = None
         self._systemd = notify.Systemd(environ)
         self._passed = notify.passed_sockets(environ)
-        self._marks = {
-            "release": environ.get("DCAP_HUB_RELEASE") or release_id(),
-            "digest": environ.get("DCAP_HUB_DIGEST", ""),
-        }
+        self._release = environ.get("DCAP_HUB_RELEASE") or release_id()
         self._started = time.time()
+        self._clock = _clock()
         self._runner: web.AppRunner | None = None
         self._server: asyncio.Server | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -257,14 +257,36 @@ class Hub:
         self.collector.websocket_dropped = self.clients.dropped
 
     def _tick(self) -> None:
+        self._follow_clock()
         self._tell_collector()
         self.tail.tick()
         self.clients.tend(time.monotonic())
 
+    def _follow_clock(self) -> None:
+        clock = _clock()
+        if (back := self._clock - clock) > _CLOCK_STEP_SEC:
+            _log.warning("The clock went back by %.0f s: the statistics begin again with the history.", back)
+            self._clock = clock
+            self._begin_again(time.time())
+        self._clock = max(self._clock, clock)
+
+    def _begin_again(self, now: float) -> None:
+        """What a restart would do, without losing a datagram, a client or a count of datagrams."""
+        before, fresh = self.collector, Collector(self.settings, self._expected, now)
+        if self._store is not None:
+            self._store.close(before, now)
+            self._store = Store.open(self.settings)
+            self._store.restore(fresh, now)
+        fresh.received, fresh.unknown_types = before.received, before.unknown_types
+        fresh.rejected, fresh.received_by = before.rejected, before.received_by
+        fresh.kernel_drops = before.kernel_drops
+        fresh.kernel_drops_at = 0.0  # these are no news
+        self.collector = fresh
+
     def _look_at_servers(self) -> None:
         if (servers := self._watch.changed()) is not None:
             self.collector.expect(servers)
-            self._expected = len(servers)
+            self._expected = servers
 
     def _save(self) -> None:
         if self._store is not None:
@@ -278,7 +300,7 @@ class Hub:
 
     def _health(self) -> dict[str, Any]:
         return {
-            **self._marks,
+            "release": self._release,
             "uptime_seconds": round(time.time() - self._started, 1),
             "datagrams": self.intake.received,
             "kernel_drops": self.intake.drops(),
@@ -292,13 +314,13 @@ class Hub:
         server = self._runner.server if self._runner is not None else None
         return metrics.Snapshot(
             version=__version__,
-            release=self._marks["release"],
+            release=self._release,
             received_by=dict(self.collector.received_by),
             rejected=dict(self.collector.rejected),
             totals=list(self.collector.totals()),
             servers=told["servers"],
             costs=[(sid, currency, amount) for sid, currency, amount in self.collector.costs()],
-            expected=self._expected,
+            expected=len(self._expected),
             kernel_drops=self.intake.drops(),
             datagrams=self.intake.received,
             faults=self.intake.faults,
@@ -321,6 +343,11 @@ class _Refusing(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         transport.abort()
+
+
+def _clock() -> float:
+    """By how much Unix time is ahead of a clock that nobody sets, seconds."""
+    return time.time() - time.monotonic()
 
 
 def check(settings: HubSettings) -> None:
@@ -350,7 +377,7 @@ def listening(host: str, port: int) -> socket.socket:
         if sock.family == socket.AF_INET6:
             only = 0 if ipaddress.ip_address(host).is_unspecified else 1
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, only)
-        sock.bind((host, port))
+        sock.bind(intake.with_scope(host, port))
         sock.listen(_BACKLOG)  # only listening proves that nobody else does
         sock.setblocking(False)
     except OSError as error:

@@ -18,6 +18,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _TOKEN_FILE = "hub-token"
 _MIN_TOKEN = 16
 _MAX_TOKEN = 512
+_LINK_SCOPE = 2
 _LOOPBACK: tuple[Network, ...] = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
 
 
@@ -139,4 +140,10 @@ def _group(raw: str) -> str:
         group = None
     if group is None or not group.is_multicast:
         raise Refused("is not a multicast address. Use for example 239.255.0.1, or remove it.")
+    if (
+        isinstance(group, ipaddress.IPv6Address)
+        and group.packed[1] & 0xF <= _LINK_SCOPE
+        and not group.scope_id
+    ):
+        raise Refused(f"does not leave its network. Name the interface to it: {group}%eth0.")
     return str(group)

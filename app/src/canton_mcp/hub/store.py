@@ -472,8 +472,21 @@ def _fold_leftovers(database: sqlite3.Connection, now: float) -> None:
         database.execute("COMMIT")
 
 
+def _unwind(database: sqlite3.Connection, now: float) -> None:
+    """Makes room for time that comes again when the clock has gone back: its minutes are kept in their hours alone."""
+    minute, folded = int(now) // _MINUTE * _MINUTE, _progress(database, "folded")
+    if folded < minute:
+        return
+    _fold_leftovers(database, folded + 2 * _DAY)
+    database.execute("BEGIN IMMEDIATE")
+    database.execute("DELETE FROM calls WHERE step = ? AND start >= ?", (_MINUTE, minute))
+    _set_progress(database, "folded", minute - _MINUTE)
+    database.execute("COMMIT")
+
+
 def _restore(database: sqlite3.Connection, collector: Collector, now: float) -> None:
     _fold_leftovers(database, now)
+    _unwind(database, now)
     if 0 <= now - _progress(database, "written") <= _SHORT_BREAK_SEC:
         collector.listening_since = float(_progress(database, "listening"))
     begin, slot = int(now) - _DAY, int(now) // SLOT_SECONDS
@@ -482,7 +495,9 @@ def _restore(database: sqlite3.Connection, collector: Collector, now: float) -> 
         "SELECT * FROM servers WHERE last_seen >= ? ORDER BY last_seen DESC LIMIT ?", (begin, MAX_SIDS)
     ):
         server = collector.server(sid, now)
-        server.first_seen, server.last_seen, server.last_call = first_seen, last_seen, last_call
+        # A clock that was ahead must not keep a server alive.
+        server.first_seen, server.last_seen = min(first_seen, now), min(last_seen, now)
+        server.last_call = None if last_call is None else min(last_call, now)
         server.series = Series(slot)
         if interval:
             server.intervals.append(interval)

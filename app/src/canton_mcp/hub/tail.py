@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections import deque
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -72,7 +71,7 @@ class Tail:
                 continue
             if watcher.left > 0:
                 watcher.left -= 1
-                client.send(text_frame(_line(entry, watcher.chosen.args)), 1, time.monotonic())
+                self._clients.send((client,), text_frame(_line(entry, watcher.chosen.args)), 1)
             else:
                 watcher.skipped += 1
 

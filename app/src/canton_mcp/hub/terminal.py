@@ -32,8 +32,12 @@ class Hub:
     """A hub that answers over HTTP. A token in the URL's fragment (``#token=…``) is used and not shown."""
 
     def __init__(self, url: str, token_file: str = "") -> None:
-        parts = urlsplit(url if "//" in url else f"http://{url}")
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        try:
+            parts = urlsplit(url if "//" in url else f"http://{url}")
+            usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        except ValueError:  # half a bracket, or a port that is none
+            usable = False
+        if not usable:
             raise HubError(
                 f"--url {url.partition('#')[0]}: is no http or https URL. Use http://127.0.0.1:10191."
             )
@@ -42,6 +46,10 @@ class Hub:
         self._session = requests.Session()
         self._session.trust_env = False  # a password file of the user must not take the place of the token
         if token:
+            if not token.isascii() or not token.isprintable():
+                raise HubError(
+                    f"{self.url}: the token is not a line of printable ASCII characters. Copy it anew."
+                )
             self._session.headers["Authorization"] = f"Bearer {token}"
 
     def report(self, window: str, sids: Iterable[str], tools: Iterable[str]) -> dict[str, Any]:

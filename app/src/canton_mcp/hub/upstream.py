@@ -33,6 +33,7 @@ class Upstreams:
         """Copies that the guards stopped."""
         self._targets = tuple(targets)
         self._own_port = own_port
+        self._known: dict[tuple[str, int], tuple[str, int]] = {}
         self._addresses: list[tuple[str, int]] = []
         self._sockets: dict[int, socket.socket] = {}
         self._copies: dict[int, int] = {}
@@ -49,20 +50,22 @@ class Upstreams:
             await asyncio.sleep(_RESOLVE_SEC)
 
     async def resolve(self) -> None:
-        """Look the addresses up once; the old ones stay in use when that fails."""
-        found: list[tuple[str, int]] = []
+        """Look the addresses up once; where that fails the old one stays in use, and no other waits for it."""
         for host, port in self._targets:
             try:
                 answers = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_DGRAM)
-            except OSError as error:
-                self._tell(f"upstream {host}:{port} cannot be resolved: {error.strerror or error}")
-                return
+            except (OSError, UnicodeError) as error:
+                reason = (error.strerror if isinstance(error, OSError) else None) or error
+                self._tell(f"upstream {host}:{port} cannot be resolved: {reason}")
+                continue
             address = str(answers[0][4][0])
             if port == self._own_port and is_own_address(address):
                 self._tell(f"upstream {host}:{port} is this hub itself and is left out")
+                self._known.pop((host, port), None)
             else:
-                found.append((address, port))
-        self._addresses = found
+                self._known[host, port] = address, port
+        # Two names of one address would count each message twice there.
+        self._addresses = list(dict.fromkeys(self._known.values()))
 
     def offer(self, data: bytes, source: str, now: float) -> None:
         """Send `data`, which came from the IP address `source`; never blocks."""

@@ -57,6 +57,10 @@ class ToolSet(Protocol):
         """
         ...
 
+    def refused(self, name: str, call: Call) -> None:
+        """A call of `name` was refused since its arguments are no object; there may be no such tool."""
+        ...
+
 
 class ResourceSet(Protocol):
     """The resources of a server (MCP "Resources")."""

@@ -283,7 +283,12 @@ class Methods:
 
     def _call_tool(self, exchange: Exchange) -> bytes:
         assert self._features.tools
-        name, arguments = exchange.text("name"), exchange.object("arguments")
+        name = exchange.text("name")
+        try:
+            arguments = exchange.object("arguments")
+        except RpcError:
+            self._features.tools.refused(name, exchange.call)  # it counts as a call that failed
+            raise
         result: mcp_types.Result
         try:
             result = self._features.tools.call_tool(name, arguments, exchange.call)

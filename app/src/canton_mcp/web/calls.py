@@ -126,6 +126,13 @@ class ToolRunner:
         )
         return shaped
 
+    def refused(self, name: str, call: Call) -> None:
+        """Report a call whose arguments are no object; one of an unknown tool is not reported."""
+        if name in self._tools:
+            report = _Report(name, {}, _caller(call))
+            reason = "invalid arguments: not an object"
+            self._failed(report, 0.0, "invalid_params", InvalidArguments.__name__, reason)
+
     def _failed(self, report: _Report, exec_ms: float, code: str, kind: str, reason: str) -> None:
         log.warning("Tool %s failed in %.0f ms: %s", report.tool, exec_ms, reason)
         self._ended(report, exec_ms, code, kind)
