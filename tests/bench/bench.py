@@ -1,7 +1,7 @@
 """Speed and memory as ratios measured in one run. Prints a table; judges nothing but lost requests.
 
-Usage: bench.py [engine|hub|fleet ...] [--requests N] [--rate N] [--seconds S]; all by default. Absolute figures depend on the machine;
-the ratios are what to compare between releases.
+Usage: bench.py [engine|hub|page|fleet ...] [--requests N] [--rate N] [--seconds S]; all by default.
+Absolute figures depend on the machine; the ratios are what to compare between releases.
 """
 
 from __future__ import annotations
@@ -27,6 +27,13 @@ def fleet(options: argparse.Namespace) -> Iterator[Figure]:
     return figures(options.requests)
 
 
+def page(_: argparse.Namespace) -> Iterator[Figure]:
+    """The hub's page in a browser."""
+    from page import figures
+
+    return figures()
+
+
 def hub(options: argparse.Namespace) -> Iterator[Figure]:
     """The hub as a process of this machine: it has bounds of its own, so it prints a table of its own."""
     from hub import run
@@ -35,7 +42,7 @@ def hub(options: argparse.Namespace) -> Iterator[Figure]:
     return iter(())
 
 
-SECTIONS = {section.__name__: section for section in (engine, hub, fleet)}
+SECTIONS = {section.__name__: section for section in (engine, hub, page, fleet)}
 
 
 def main() -> int:

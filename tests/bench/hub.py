@@ -40,6 +40,10 @@ TOOLS = (
     "recommend_canonical_resources",
     "get_canonical_resource_overview",
 )
+MAX_GROWTH, MEMORY_MIB = 0.15, 256
+"""Of the hub in the second half of the run, when no slot is new any more; half of what its unit allows."""
+PREFER = -10
+"""The hub's niceness where we may: sender and hub share few processors."""
 SENDER_BATCH = 40
 REPEATS = 9
 
@@ -143,6 +147,8 @@ def intake(directory: Path, rate: int, seconds: float) -> Iterator[Figure]:
     with (directory / "hub.log").open("wb") as log:
         command = [sys.executable, "-m", "canton_mcp.cli", "hub"]
         hub = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+    with contextlib.suppress(PermissionError):
+        os.setpriority(os.PRIO_PROCESS, hub.pid, PREFER)
     try:
         _wait(lambda: ask(port, "/healthz"))
         sender = subprocess.Popen(
@@ -162,7 +168,7 @@ def intake(directory: Path, rate: int, seconds: float) -> Iterator[Figure]:
         )
         before, sizes, answers = cpu_seconds(hub.pid), [], []
         while sender.poll() is None:
-            time.sleep(min(2.0, seconds / 10))
+            time.sleep(min(0.5, seconds / 10))
             sizes.append(rss_mib(hub.pid))
             asked = time.monotonic()
             ask(port, "/healthz")
@@ -184,9 +190,16 @@ def intake(directory: Path, rate: int, seconds: float) -> Iterator[Figure]:
     split = f"{quality['accepted']} accepted + {refused} refused + {dropped} kernel drops"
     yield Figure("accounted for", split, f"= {sent}", counted == sent)
     yield Figure("processor time per message", f"{used / sent * 1e6:.1f} us", "< 50 us", used / sent < 50e-6)
-    later = sizes[len(sizes) // 2 :]
-    yield Figure("memory", f"{max(sizes[: len(sizes) // 2]):.0f} then {max(later):.0f} MiB", "flat", True)
-    yield Figure("/healthz meanwhile", f"worst {max(answers):.0f} ms", "< 1000 ms", max(answers) < 1000)
+    half = len(sizes) // 2
+    early, later = max(sizes[:half]), max(sizes[half:])
+    yield Figure(
+        "memory, largest of each half",
+        f"{early:.0f} then {later:.0f} MiB",
+        f"< {MAX_GROWTH:.0%} more, < {MEMORY_MIB} MiB",
+        later < early * (1 + MAX_GROWTH) and later < MEMORY_MIB,
+    )
+    worst = max(answers)
+    yield Figure("/healthz meanwhile", f"worst {worst:.0f} ms", "< 100 ms", worst < 100)
 
 
 def collecting(count: int = 100_000) -> Iterator[Figure]:
@@ -211,6 +224,8 @@ def a_day_and_more(hours: int = 26) -> Iterator[Figure]:
     for message in plain:
         del message["ctx"]
     ready = [json.dumps(message).encode() for message in plain]
+    gc.collect()
+    empty = rss_mib("self")
     sizes: dict[int, float] = {}
     for step in range(hours * 24):
         now += 150
@@ -226,6 +241,8 @@ def a_day_and_more(hours: int = 26) -> Iterator[Figure]:
     yield Figure(
         "memory after 24 h, 25 h", f"{sizes[hours - 2]:.0f}, {sizes[hours - 1]:.0f} MiB", "flat", grown < 1.02
     )
+    per_pair = (sizes[hours - 1] - empty) * 1024 / (SERVERS * len(TOOLS))
+    yield Figure("of that, each tool of a server", f"{per_pair:.0f} KiB", "< 30 KiB", per_pair < 30)
     for window in ("5m", "1h", "24h"):
         yield _timed(f"report, {window}", partial(report, collector, now, window))
 

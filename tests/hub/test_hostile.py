@@ -212,10 +212,12 @@ def test_every_generated_datagram_is_counted_and_nothing_stalls(hub: RunningHub)
         )
         > 0
     )
-    # A report and the metrics over all that, and no more memory than the caps allow.
+    # A report and the metrics over all that, and no more memory than the caps allow, however many there were.
     assert hub.ask("/metrics").status == 200
     assert len(hub.ask("/api/tail?n=500").json["messages"]) == 500
-    assert rss(hub) - started < 400 * 1024 * 1024
+    grown = (rss(hub) - started) / 2**20
+    print(f"{grown:.0f} MiB more memory")
+    assert grown < 150
 
 
 def rss(hub: RunningHub) -> int:

@@ -20,7 +20,7 @@ class Numbers:
     """The numbering of one process of a sender.
 
     Numbers may arrive in any order and more than once. A sender that starts again under the same name is
-    recognised by content, and its numbering taken up anew.
+    recognised by content, and its numbering taken up anew. At most 7 kB, however large the gaps.
     """
 
     __slots__ = ("_digests", "_highest", "_lowest", "_missing", "_suspect", "first_at", "last_at")
@@ -28,7 +28,8 @@ class Numbers:
     def __init__(self, number: int, digest: int, now: float) -> None:
         self.first_at = self.last_at = now
         self._digests = array("q", bytes(8 * _REMEMBERED))
-        self._missing: set[int] = set()
+        self._missing: bytearray | None = None
+        """1 for each number not further behind than `_BEHIND` that has not come; made with the first gap."""
         self._suspect: int | None = None
         self._lowest = self._highest = number
         self._begin(number, digest)
@@ -43,15 +44,16 @@ class Numbers:
         if ahead == 1:
             self._highest = number
             self._digests[number % _REMEMBERED] = digest
+            if self._missing is not None:
+                self._missing[number % _BEHIND] = 0
             return 0
         if 1 < ahead <= _JUMP:
-            self._missing.update(range(self._highest + 1, number))
+            self._miss(self._highest + 1, number)
             self._highest = number
             self._digests[number % _REMEMBERED] = digest
-            self._prune()
             return ahead - 1
-        if number in self._missing:
-            self._missing.discard(number)
+        if self._missing is not None and -_BEHIND < ahead < 0 and self._missing[number % _BEHIND]:
+            self._missing[number % _BEHIND] = 0
             self._digests[number % _REMEMBERED] = digest
             return -1
         if -_REMEMBERED < ahead <= 0 and self._digests[number % _REMEMBERED] == digest:
@@ -62,16 +64,16 @@ class Numbers:
 
     def _begin(self, number: int, digest: int) -> None:
         self._lowest = self._highest = number
-        self._missing.clear()
+        self._missing = None
         self._digests[number % _REMEMBERED] = digest
 
     def _before_first(self, number: int, digest: int) -> int:
         """The first messages came in the wrong order."""
-        skipped = range(number + 1, self._lowest)
-        self._missing.update(skipped)
+        skipped = self._lowest - number - 1
+        self._miss(number + 1, self._lowest)
         self._lowest = number
         self._digests[number % _REMEMBERED] = digest
-        return len(skipped)
+        return skipped
 
     def _doubtful(self, number: int, digest: int) -> int:
         """A number far from all others: garbage, a long silence, or a sender that counts anew."""
@@ -85,10 +87,19 @@ class Numbers:
             self._begin(number, digest)
             return 0
         self._highest = number
+        # What is missing before is too far behind.
+        self._missing = None
         self._digests[number % _REMEMBERED] = digest
         return gap
 
-    def _prune(self) -> None:
-        if len(self._missing) > 2 * _BEHIND:
-            oldest = self._highest - _BEHIND
-            self._missing = {number for number in self._missing if number > oldest}
+    def _miss(self, first: int, behind: int) -> None:
+        """Notes as missing what is from `first` up to `behind`, which has come."""
+        if self._missing is None:
+            self._missing = bytearray(_BEHIND)
+        begin, end = first % _BEHIND, behind % _BEHIND
+        if begin <= end:
+            self._missing[begin:end] = b"\x01" * (end - begin)
+        else:
+            self._missing[begin:] = b"\x01" * (_BEHIND - begin)
+            self._missing[:end] = b"\x01" * end
+        self._missing[end] = 0

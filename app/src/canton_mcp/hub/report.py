@@ -11,9 +11,21 @@ from canton_mcp.dcap.message import clean_text
 from canton_mcp.hub import histogram
 from canton_mcp.hub.collector import Collector
 from canton_mcp.hub.headlines import headlines
+from canton_mcp.hub.histogram import Counts
 from canton_mcp.hub.limits import Source
 from canton_mcp.hub.servers import Pattern, Server
-from canton_mcp.hub.statistics import PIECES, POINTS, SLOT_SECONDS, WINDOWS, Cell, Series, Window, wilson
+from canton_mcp.hub.statistics import (
+    PIECES,
+    POINTS,
+    SLOT_SECONDS,
+    WINDOWS,
+    Drawn,
+    Reading,
+    Series,
+    Tally,
+    Window,
+    wilson,
+)
 from canton_mcp.hub.view import FEW, SLOWER, Fleet, Pair, Row, natural
 
 __all__ = ["report"]
@@ -95,26 +107,19 @@ def _fleet(collector: Collector, now: float, span: Window, tools: frozenset[str]
             if tools and name not in tools:
                 continue
             if tool.series.calls(span):
-                cell = tool.series.total(span)
-                p50, p95, p99 = tool.series.quantiles(span, cell)
-                pair = Pair(server.sid, name, tool, cell, p50, p95, p99)
-                own.append(pair)
+                cell = tool.series.reading(span)
+                own.append(Pair(server.sid, name, tool, cell, cell.p50, cell.p95, cell.p99))
         pairs += own
-        whole = server.series.total(span)
+        whole = server.series.reading(span)
         if tools:
             # What belongs to the server and to no tool stays: numbers and losses.
             rest = whole.marks
-            whole = Cell()
-            for pair in own:
-                whole.add(pair.cell)
+            whole = Reading([pair.cell for pair in own])
             whole.marks = {name: n for name, n in whole.marks.items() if name.startswith("cost:")} | {
                 name: n for name, n in rest.items() if not name.startswith("cost:")
             }
-            p50, p95, p99 = histogram.quantiles(whole.buckets, POINTS)
-        else:
-            p50, p95, p99 = server.series.quantiles(span, whole)
         state = server.state(span.start(now), now, collector.listening_since)
-        rows.append(Row(server, state, whole, p50, p95, p99))
+        rows.append(Row(server, state, whole, whole.p50, whole.p95, whole.p99))
     return Fleet(now, span, elapsed, rows, pairs)
 
 
@@ -125,18 +130,18 @@ def _trouble(row: Row, worst: int) -> tuple[int, float]:
     return (0 if missing else worst, -low if low > _FAILING else 0.0)
 
 
-def _durations(pairs: list[Pair]) -> dict[str, histogram.Buckets]:
+def _durations(pairs: list[Pair]) -> dict[str, Counts]:
     """The histogram of each tool over all servers shown."""
-    found: dict[str, list[histogram.Buckets]] = {}
+    found: dict[str, Counts] = {}
     for pair in pairs:
-        found.setdefault(pair.name, []).append(pair.cell.buckets)
-    return {name: histogram.merged(parts) for name, parts in found.items()}
+        found[pair.name] = found.get(pair.name, 0) + pair.cell.counts
+    return found
 
 
-def _summary(fleet: Fleet, rows: list[Row], durations: dict[str, histogram.Buckets]) -> dict[str, Any]:
+def _summary(fleet: Fleet, rows: list[Row], durations: dict[str, Counts]) -> dict[str, Any]:
     calls = sum(row.cell.calls for row in rows)
     errors = sum(row.cell.errors for row in rows)
-    p50, p95, p99 = histogram.quantiles(histogram.merged(durations.values()), POINTS)
+    p50, p95, p99 = histogram.shown(sum(durations.values()), POINTS)
     states = [row.state for row in rows]
     return {
         "servers": len(rows),
@@ -201,27 +206,11 @@ def _series(fleet: Fleet, rows: list[Row], tools: frozenset[str]) -> dict[str, A
     calls: dict[str, list[int]] = {}
     errors: dict[str, list[int]] = {}
     p95: dict[str, list[float | None]] = {}
-    first = fleet.window.start(fleet.now) // fleet.window.step
     for row in rows:
         sid = row.server.sid
-        calls[sid], errors[sid], p95[sid] = [0] * PIECES, [0] * PIECES, [None] * PIECES
-        merged: dict[int, list[histogram.Buckets]] = {}
         several = _series_of(row.server, tools)
-        for series in several:
-            for piece in series.pieces(fleet.window):
-                place = piece.number - first
-                calls[sid][place] += piece.calls
-                errors[sid][place] += piece.errors
-                if len(several) == 1:
-                    p95[sid][place] = _ms(piece.p95_ms)
-                else:
-                    merged.setdefault(place, []).append(histogram.unpack(piece.packed))
-            part = series.part(fleet.window)
-            calls[sid][-1] += part.calls
-            errors[sid][-1] += part.errors
-            merged.setdefault(PIECES - 1, []).append(part.buckets)
-        for place, parts in merged.items():
-            p95[sid][place] = _ms(histogram.quantiles(histogram.merged(parts), (0.95,))[0])
+        drawn = several[0].drawn(fleet.window) if len(several) == 1 else _drawn(several, fleet)
+        calls[sid], errors[sid], p95[sid] = drawn
     return {
         "start": fleet.window.start(fleet.now),
         "step_seconds": fleet.window.step,
@@ -229,6 +218,21 @@ def _series(fleet: Fleet, rows: list[Row], tools: frozenset[str]) -> dict[str, A
         "errors": errors,
         "p95_ms": p95,
     }
+
+
+def _drawn(several: list[Series], fleet: Fleet) -> Drawn:
+    """Some tools of a server in one chart."""
+    first = fleet.window.start(fleet.now) // fleet.window.step
+    sums = [Tally() for _ in range(PIECES)]
+    for series in several:
+        for piece in series.pieces(fleet.window):
+            sums[piece.number - first].add(piece.tally())
+        sums[-1].add(series.part(fleet.window))
+    return Drawn(
+        [one.calls for one in sums],
+        [one.errors for one in sums],
+        [_ms(histogram.shown(one.counts, (0.95,))[0]) for one in sums],
+    )
 
 
 def _compare(pairs: list[Pair]) -> list[dict[str, Any]]:
@@ -255,8 +259,8 @@ def _compared(pair: Pair) -> dict[str, Any]:
     }
 
 
-def _tools(pairs: list[Pair], durations: dict[str, histogram.Buckets]) -> list[dict[str, Any]]:
-    by_tool: dict[str, list[Cell]] = {}
+def _tools(pairs: list[Pair], durations: dict[str, Counts]) -> list[dict[str, Any]]:
+    by_tool: dict[str, list[Reading]] = {}
     for pair in pairs:
         by_tool.setdefault(pair.name, []).append(pair.cell)
     whole = sum(pair.cell.total_ms for pair in pairs)
@@ -264,11 +268,11 @@ def _tools(pairs: list[Pair], durations: dict[str, histogram.Buckets]) -> list[d
     return sorted(rows, key=lambda row: -(row["total_ms"] or 0))
 
 
-def _tool(name: str, cells: list[Cell], buckets: histogram.Buckets, whole: float) -> dict[str, Any]:
+def _tool(name: str, cells: list[Reading], counts: Counts, whole: float) -> dict[str, Any]:
     calls = sum(cell.calls for cell in cells)
     errors = sum(cell.errors for cell in cells)
     total_ms = sum(cell.total_ms for cell in cells)
-    (p95,) = histogram.quantiles(buckets, (0.95,))
+    (p95,) = histogram.shown(counts, (0.95,))
     return {
         "tool": name,
         "calls": calls,
@@ -449,7 +453,7 @@ def _cost(rows: list[Row]) -> list[dict[str, Any]]:
     ]
 
 
-def _loss(cells: Iterable[Cell]) -> tuple[float | None, int | None]:
+def _loss(cells: Iterable[Tally]) -> tuple[float | None, int | None]:
     """The share and number of messages lost on the way; None when senders give no way to tell.
 
     By their numbers where messages have them, else by the difference between what servers say they counted

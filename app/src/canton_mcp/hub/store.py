@@ -22,7 +22,7 @@ from typing import Any, Final, NamedTuple
 from canton_mcp.hub import histogram
 from canton_mcp.hub.collector import MAX_SIDS, Collector
 from canton_mcp.hub.settings import HubSettings
-from canton_mcp.hub.statistics import SLOT_SECONDS, WINDOWS, Cell, Series, Window
+from canton_mcp.hub.statistics import SLOT_SECONDS, WINDOWS, Cell, Series, Tally, Window
 
 __all__ = ["FILE_NAME", "Store"]
 
@@ -35,7 +35,8 @@ _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _HOURS_KEPT_SEC: Final = 8 * _DAY
 _MINUTES_KEPT_SEC: Final = 3 * _HOUR
 _MAX_BYTES: Final = 512 * 1024 * 1024
-_MAX_PENDING: Final = 100_000
+_MAX_PENDING: Final = 20_000
+"""Minutes of a tool or server, of at most 3.5 kB; a day's worth for a dozen of them."""
 _MAX_KNOWN: Final = 4000
 _PRUNE_SEC: Final = 600.0
 _SHORT_BREAK_SEC: Final = 30.0
@@ -71,6 +72,10 @@ class _Unusable(Exception):
     """The file cannot be used, and is not ours to move; the text says why."""
 
 
+_Columns = tuple[int, int, float, bytes, str | None]
+"""calls, errors, total_ms, histogram, marks, as in the table."""
+
+
 class _Key(NamedTuple):
     start: int
     sid: str
@@ -85,7 +90,7 @@ class _Batch:
     began: float = 0.0
     """Where the statistics begin."""
     listening_since: float = 0.0
-    minutes: dict[_Key, Cell] = field(default_factory=dict)
+    minutes: dict[_Key, Tally | _Columns] = field(default_factory=dict)
     servers: dict[str, tuple[float, float, float | None, float | None]] = field(default_factory=dict)
     discovers: dict[tuple[str, str], tuple[float, bytes]] = field(default_factory=dict)
 
@@ -304,6 +309,8 @@ class Store:
                         database.close()
                     database = None
                 self._complain(error)
+                # What has to wait shall take little room.
+                batch.minutes = {key: _columns(minute) for key, minute in batch.minutes.items()}
                 with self._lock:
                     batch.join(self._pending)
                     self._pending = batch
@@ -406,18 +413,23 @@ def _gather(collector: Collector, now: float) -> _Batch:
     return batch
 
 
-def _with_sums(minutes: dict[_Key, Cell]) -> dict[_Key, Cell]:
+def _with_sums(minutes: dict[_Key, Tally | _Columns]) -> dict[_Key, Tally]:
     """The rows of each tool and server, and those of all servers together."""
-    rows = dict(minutes)
-    for key, cell in minutes.items():
-        rows.setdefault(_Key(key.start, _ALL, key.tool), Cell()).add(cell)
+    rows = {key: one if isinstance(one, Tally) else Tally(_cell(one)) for key, one in minutes.items()}
+    for key, tally in list(rows.items()):
+        rows.setdefault(_Key(key.start, _ALL, key.tool), Tally()).add(tally)
     return rows
 
 
-def _row(step: int, key: _Key, cell: Cell) -> tuple[Any, ...]:
-    marks = json.dumps(cell.marks, ensure_ascii=True, separators=(",", ":")) if cell.marks else None
-    packed = histogram.pack(cell.buckets)
-    return step, key.tool, key.sid, key.start, cell.calls, cell.errors, cell.total_ms, packed, marks
+def _row(step: int, key: _Key, tally: Tally) -> tuple[Any, ...]:
+    return step, key.tool, key.sid, key.start, *_columns(tally)
+
+
+def _columns(minute: Tally | _Columns) -> _Columns:
+    if not isinstance(minute, Tally):
+        return minute
+    marks = json.dumps(minute.marks, ensure_ascii=True, separators=(",", ":")) if minute.marks else None
+    return minute.calls, minute.errors, minute.total_ms, histogram.pack(minute.buckets), marks
 
 
 def _cell(row: Sequence[Any]) -> Cell:
@@ -430,20 +442,20 @@ def _cell(row: Sequence[Any]) -> Cell:
     return cell
 
 
-def _fold(database: sqlite3.Connection, minutes: Iterable[tuple[_Key, Cell]]) -> None:
+def _fold(database: sqlite3.Connection, minutes: Iterable[tuple[_Key, Tally]]) -> None:
     """Adds minutes to their hours and days."""
-    sums: dict[tuple[int, _Key], Cell] = {}
-    for key, cell in minutes:
+    sums: dict[tuple[int, _Key], Tally] = {}
+    for key, minute in minutes:
         for step in (_HOUR, _DAY):
-            sums.setdefault((step, key._replace(start=key.start // step * step)), Cell()).add(cell)
-    for (step, key), cell in sums.items():
+            sums.setdefault((step, key._replace(start=key.start // step * step)), Tally()).add(minute)
+    for (step, key), tally in sums.items():
         found = database.execute(
             f"{_READ} WHERE step = ? AND tool = ? AND sid = ? AND start = ?",
             (step, key.tool, key.sid, key.start),
         ).fetchone()
         if found:
-            cell.add(_cell(found))
-    database.executemany(_WRITE, (_row(step, key, cell) for (step, key), cell in sums.items()))
+            tally.add(Tally(_cell(found)))
+    database.executemany(_WRITE, (_row(step, key, tally) for (step, key), tally in sums.items()))
 
 
 def _progress(database: sqlite3.Connection, name: str) -> int:
@@ -467,7 +479,7 @@ def _fold_leftovers(database: sqlite3.Connection, now: float) -> None:
     ).fetchall()
     if rows:
         database.execute("BEGIN IMMEDIATE")
-        _fold(database, ((_Key(*row[:3]), _cell(row[3:])) for row in rows))
+        _fold(database, ((_Key(*row[:3]), Tally(_cell(row[3:]))) for row in rows))
         _set_progress(database, "folded", max(row[0] for row in rows))
         database.execute("COMMIT")
 

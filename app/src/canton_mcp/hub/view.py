@@ -5,11 +5,10 @@ from __future__ import annotations
 import bisect
 import re
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
-from canton_mcp.hub import histogram
 from canton_mcp.hub.servers import Server, Tool
-from canton_mcp.hub.statistics import WINDOWS, Cell, Window
+from canton_mcp.hub.statistics import WINDOWS, Reading, Window
 
 __all__ = ["FEW", "SLOWER", "Fleet", "Pair", "Row", "natural"]
 
@@ -20,6 +19,7 @@ SLOWER = 1.5
 _BASELINE = 100
 """Calls in the past that a comparison with it takes."""
 _BASELINE_SLOTS = 6
+_UNKNOWN = float("nan")
 _PART = re.compile(r"\d{1,9}|\D+|\d+")
 
 
@@ -30,10 +30,12 @@ class Pair:
     sid: str
     name: str
     tool: Tool
-    cell: Cell
+    cell: Reading
     p50: float | None
     p95: float | None
     p99: float | None
+    others: float | None = _UNKNOWN
+    """What `Fleet.others_p95` says, once it was asked."""
 
 
 @dataclass(slots=True)
@@ -42,7 +44,7 @@ class Row:
 
     server: Server
     state: str
-    cell: Cell
+    cell: Reading
     p50: float | None
     p95: float | None
     p99: float | None
@@ -99,6 +101,11 @@ class Fleet:
 
     def others_p95(self, pair: Pair) -> float | None:
         """The median of the 95th percentiles of the same tool on the other servers; None without enough calls."""
+        if pair.others is _UNKNOWN:
+            pair.others = self._others_p95(pair)
+        return pair.others
+
+    def _others_p95(self, pair: Pair) -> float | None:
         if pair.cell.calls < FEW or pair.p95 is None:
             return None
         values = self._medians.get(pair.name, [])
@@ -126,11 +133,10 @@ class Fleet:
     def _baseline(self, pair: Pair, day: Window) -> float | None:
         if pair.tool.series.calls(day) - pair.cell.calls < _BASELINE:
             return None
-        cell = pair.tool.series.total(day)
-        histogram.subtract(cell.buckets, pair.cell.buckets)
-        return histogram.quantiles(cell.buckets, (0.95,))[0]
+        return pair.tool.series.before(pair.cell, day)
 
 
+@lru_cache(4096)
 def natural(text: str) -> tuple[tuple[int, int, str], ...]:
     """For sorting: canton-mcp-2 before canton-mcp-10."""
     return tuple(
