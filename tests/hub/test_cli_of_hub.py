@@ -418,3 +418,30 @@ def test_strangers_get_nothing(target: str, allowed: bool) -> None:
     assert done.exit_code == 2
     assert f"--target {target}" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_the_hub_of_this_machine_is_found_by_its_own_settings(tmp_path: Path) -> None:
+    assert terminal.installed(tmp_path) == ("http://127.0.0.1:10191", "")
+    (tmp_path / "hub.token").write_text(TOKEN)
+    for bind, host in (("0.0.0.0", "127.0.0.1"), ("::", "[::1]"), ("192.0.2.31", "192.0.2.31")):
+        (tmp_path / "hub.env").write_text(f'# by hand\nDCAP_HUB_BIND="{bind}"\nDCAP_HUB_PORT=10201\n')
+        assert terminal.installed(tmp_path) == (f"http://{host}:10201", str(tmp_path / "hub.token"))
+
+
+def test_a_check_finds_what_would_fail_later(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text(TOKEN)
+    for variables, words in (
+        (
+            {"DCAP_HUB_BIND": "192.0.2.77", "DCAP_HUB_TOKEN_FILE": str(tmp_path / "token")},
+            "DCAP_HUB_BIND=192.0.2.77: cannot be listened on",
+        ),
+        ({"DCAP_HUB_RAET": "5"}, "DCAP_HUB_RAET: nothing reads it. Did you mean DCAP_HUB_RATE?"),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "canton_mcp.cli", "hub", "--check"],
+            env={**os.environ, **variables},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 2 and words in done.stderr and "Traceback" not in done.stderr

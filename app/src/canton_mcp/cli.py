@@ -143,10 +143,8 @@ def listen(bind: str, port: int, count: int | None, seconds: float | None, as_js
 @dcap.command()
 @click.option(
     "--url",
-    default="http://127.0.0.1:10191",
-    show_default=True,
     envvar="DCAP_HUB_URL",
-    help="The hub; #token=… at its end signs in.",
+    help="The hub, by default that of this machine; #token=… at its end signs in.",
 )
 @click.option("--token-file", default="", envvar="DCAP_HUB_TOKEN_FILE", help="File with the hub's token.")
 @click.option("--window", type=click.Choice(["5m", "1h", "24h"]), default="5m", show_default=True)
@@ -155,7 +153,7 @@ def listen(bind: str, port: int, count: int | None, seconds: float | None, as_js
 @click.option("--watch", is_flag=True, help="Again every two seconds, until Ctrl-C.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON, one object a line.")
 def stats(
-    url: str,
+    url: str | None,
     token_file: str,
     window: str,
     sids: tuple[str, ...],
@@ -176,7 +174,8 @@ def stats(
     from canton_mcp.hub import terminal
 
     try:
-        hub_at = terminal.Hub(url, token_file)
+        own_url, own_token = terminal.installed()
+        hub_at = terminal.Hub(url or own_url, token_file or ("" if url else own_token))
         if watch:
             terminal.watch(lambda: hub_at.report(window, sids, tools), as_json, sys.stdout)
         report = hub_at.report(window, sids, tools)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import ipaddress
 import re
 from collections.abc import Callable, Mapping
@@ -35,10 +36,12 @@ class Reader:
 
     def __init__(self, env: Mapping[str, str]) -> None:
         self._env = env
+        self._asked: set[str] = set()
         self.problems: list[str] = []
 
     def get(self, name: str, default: T, parse: Callable[[str], T]) -> T:
         """The parsed value of `name`; `default` when it is unset, blank or refused."""
+        self._asked.add(name)
         raw = self._env.get(name, "").strip()
         if not raw:
             return default
@@ -47,6 +50,15 @@ class Reader:
         except Refused as refusal:
             self.problems.append(f"{name}={_short(raw)}: {refusal}")
             return default
+
+    def refuse_others(self, prefix: str, *known: str) -> None:
+        """Complain of variables with `prefix` that nobody has asked for and that are not `known` either."""
+        names = self._asked | set(known)
+        for name in sorted(name for name in self._env if name.startswith(prefix) and name not in names):
+            near = difflib.get_close_matches(name, names, 1)
+            self.problems.append(
+                f"{name}: nothing reads it. {f'Did you mean {near[0]}?' if near else 'Remove it.'}"
+            )
 
     def finish(self) -> None:
         """Raise `SettingsError` if anything was refused."""

@@ -30,7 +30,7 @@ def dcap_hub_problems(variables: Mapping[str, Any]) -> list[str]:
     token = variables.get("dcap_hub_token", "")
     if token and not (isinstance(token, str) and _TOKEN.fullmatch(token)):  # the value is never shown
         problems.append(
-            "dcap_hub_token: is too short or holds spaces; use 16 or more printable characters, such as: openssl rand -hex 16"
+            "dcap_hub_token: is too short, or holds spaces or letters beyond ASCII; use 16 or more, as from openssl rand -hex 16"
         )
     if not _SIZE.fullmatch(str(variables.get("dcap_hub_memory_max", "512M"))):
         problems.append(

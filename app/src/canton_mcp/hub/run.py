@@ -351,16 +351,25 @@ def _clock() -> float:
 
 
 def check(settings: HubSettings) -> None:
-    """Refuse to show the fleet to whoever can reach this machine.
+    """Refuse what could not work, and to show the fleet to whoever can reach this machine.
 
     Raises:
-        SettingsError: it would listen beyond this machine without a token.
+        SettingsError: it would listen beyond this machine without a token, or on an address of another machine.
     """
     if not ipaddress.ip_address(settings.bind).is_loopback and not settings.token:
         raise SettingsError(
             f"DCAP_HUB_BIND={settings.bind}: can be reached from other machines, and no token is set. "
             "Name a file with one in DCAP_HUB_TOKEN_FILE (openssl rand -hex 32), or use 127.0.0.1."
         )
+    for name, address in (("DCAP_HUB_BIND", settings.bind), ("DCAP_HUB_UDP_BIND", settings.udp_bind)):
+        try:
+            family, _, _, _, at = socket.getaddrinfo(address, 0, type=socket.SOCK_DGRAM)[0]
+            with socket.socket(family, socket.SOCK_DGRAM) as probe:
+                probe.bind(at)
+        except OSError as error:
+            raise SettingsError(
+                f"{name}={address}: cannot be listened on here ({error.strerror}). Use 127.0.0.1, or an address of this machine."
+            ) from None
 
 
 def listening(host: str, port: int) -> socket.socket:

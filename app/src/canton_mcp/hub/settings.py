@@ -17,6 +17,8 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _TOKEN_FILE = "hub-token"
 _MIN_TOKEN = 16
+_OTHERS = ("DCAP_HUB_TOKEN_FILE", "DCAP_HUB_URL", "DCAP_HUB_DIGEST")
+"""Read elsewhere, or by whoever runs the hub."""
 _MAX_TOKEN = 512
 _LINK_SCOPE = 2
 _LOOPBACK: tuple[Network, ...] = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
@@ -85,6 +87,7 @@ class HubSettings:
             upstreams=read.get("DCAP_HUB_UPSTREAMS", default.upstreams, _targets),
             token=_token(env, read.problems),
         )
+        read.refuse_others("DCAP_HUB_", *_OTHERS)
         read.finish()
         return settings
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +14,7 @@ from urllib.parse import parse_qs, urlsplit, urlunsplit
 import requests
 
 from canton_mcp.dcap.message import clean_text
+from canton_mcp.probe import parse_environment
 from canton_mcp.tables import aligned
 
 __all__ = ["Hub", "HubError", "as_text", "watch"]
@@ -26,6 +29,21 @@ _CLEAR = "\x1b[H\x1b[2J\x1b[3J"
 
 class HubError(Exception):
     """The hub cannot be asked; the text says why and what to do, in one line."""
+
+
+def installed(directory: Path = Path("/etc/canton-mcp")) -> tuple[str, str]:
+    """URL and token file of the hub that this machine runs, as far as this account may read its settings."""
+    variables: dict[str, str] = {}
+    with contextlib.suppress(OSError):
+        variables = parse_environment((directory / "hub.env").read_text(encoding="utf-8"))
+    bind = variables.get("DCAP_HUB_BIND", "127.0.0.1")
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(bind, bind)
+    token_file = directory / "hub.token"
+    readable = str(token_file) if os.access(token_file, os.R_OK) else ""
+    return (
+        f"http://{f'[{host}]' if ':' in host else host}:{variables.get('DCAP_HUB_PORT', '10191')}",
+        readable,
+    )
 
 
 class Hub:
@@ -69,7 +87,8 @@ class Hub:
             ) from None
         if answer.status_code == 401:
             raise HubError(
-                f"{self.url}: a token is needed. Name its file with --token-file or DCAP_HUB_TOKEN_FILE."
+                f"{self.url}: a token is needed. Name its file with --token-file or DCAP_HUB_TOKEN_FILE; "
+                "on the hub's machine root finds it in /etc/canton-mcp/hub.token."
             )
         try:
             told = answer.json()
