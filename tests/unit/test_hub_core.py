@@ -6,6 +6,7 @@ import json
 import math
 import random
 import socket
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -631,3 +632,39 @@ def test_cells_forget_what_rounding_leaves() -> None:
         part.total_ms, part.marks = value, {"cost:X": value}
         cell.subtract(part)
     assert not cell and cell.total_ms == 0 and isinstance(hub().receive(call(), HOME, NOW), Message)
+
+
+def test_a_server_that_left_the_inventory_is_no_longer_missed() -> None:
+    collector = hub(FLEET[:2])
+    for sid in ("canton-mcp-1", "canton-mcp-2"):
+        feed(collector, discover(sid))
+    collector.expect(FLEET[:1], NOW)
+    later = NOW + 3600
+    feed(collector, discover("canton-mcp-1"), later)
+    found = report(collector, later)
+    assert [one["sid"] for one in found["servers"]] == ["canton-mcp-1"]
+    assert (found["fleet"]["servers"], found["fleet"]["silent"]) == (1, 0)
+    assert not any("canton-mcp-2" in one["what"] for one in found["headlines"])
+
+
+def test_a_server_that_was_just_declared_has_its_time_to_speak() -> None:
+    collector = hub(FLEET[:1])
+    later = NOW + 86_400
+    collector.expect(FLEET[:2], later)
+    bound = next(one for one in report(collector, later)["servers"] if one["sid"] == "canton-mcp-2")
+    assert bound["waited_for"] and bound["state"] == "never"
+    told = {
+        after: [
+            one["severity"]
+            for one in report(collector, later + after)["headlines"]
+            if one["sid"] == "canton-mcp-2"
+        ]
+        for after in (1, bound["silent_after_seconds"] + 1)
+    }
+    assert list(told.values()) == [["info"], ["critical"]]
+
+
+def test_no_message_stretches_the_bound_that_the_inventory_sets() -> None:
+    collector = hub((replace(FLEET[0], discover_interval_sec=20),))
+    feed(collector, discover("canton-mcp-1", ctx={"discover_interval_sec": 86_400, "boot": "b"}))
+    assert report(collector, NOW)["servers"][0]["silent_after_seconds"] == 60

@@ -127,7 +127,7 @@ class Collector:
         self._evict_again_at = 0.0
         self._expected_count = 0
         self._latest_slot = 0
-        self.expect(expected)
+        self.expect(expected, self.started)
 
     @property
     def accepted(self) -> int:
@@ -145,8 +145,14 @@ class Collector:
             self.kernel_drops_at = time.time()
         self._kernel_drops = total
 
-    def expect(self, expected: Sequence[Expected]) -> None:
+    @property
+    def has_inventory(self) -> bool:
+        """Whether it is known which servers there should be."""
+        return self._expected_count > 0
+
+    def expect(self, expected: Sequence[Expected], now: float | None = None) -> None:
         """Take over the inventory's list; servers that left it and never spoke are forgotten."""
+        now = time.time() if now is None else now
         slot = int(self.started) // SLOT_SECONDS
         named = {server.sid: server for server in expected}
         for sid, server in list(self.servers.items()):
@@ -156,6 +162,7 @@ class Collector:
         for sid, entry in named.items():
             if sid not in self.servers:
                 self.servers[sid] = Server(sid, slot, entry)
+                self.servers[sid].expected_since = now
         self._expected_count = len(named)
         homes = {sid: address for sid, entry in named.items() if (address := _address_of(entry))}
         self.limits.expect(homes)

@@ -52,7 +52,7 @@ def headlines(collector: Collector, fleet: Fleet) -> list[Headline]:
         _skewed(fleet),
         _limited(collector, fleet),
         _rejected(collector, fleet),
-        _unexpected(collector),
+        _unexpected(collector, fleet),
         _nonconformant(fleet),
     )
     found = [headline for group in groups for headline in _shortened(list(group))]
@@ -99,7 +99,7 @@ def _absent(collector: Collector, fleet: Fleet) -> Iterator[Headline]:
                 server.sid,
             )
         elif row.state == "never":
-            waiting = fleet.now - collector.listening_since <= server.silent_after
+            waiting = row.waited_for
             yield _headline(
                 "info" if waiting else "critical",
                 f"{server.sid} has not spoken yet" if waiting else f"{server.sid} has never spoken",
@@ -333,12 +333,10 @@ def _recent(collector: Collector, now: float, what: Literal["limited", "rejected
     return sorted(found, key=lambda source: -int(getattr(source, what)))
 
 
-def _unexpected(collector: Collector) -> Iterator[Headline]:
-    if not any(server.expected for server in collector.servers.values()):
+def _unexpected(collector: Collector, fleet: Fleet) -> Iterator[Headline]:
+    if not collector.has_inventory:
         return  # without an inventory nobody is a stranger
-    strangers = [
-        server.sid for server in collector.servers.values() if server.expected is None and server.heard
-    ]
+    strangers = [row.server.sid for row in fleet.rows if row.server.expected is None and row.server.heard]
     if strangers:
         listed = ", ".join(sorted(strangers)[:5]) + (", …" if len(strangers) > 5 else "")
         yield _headline(

@@ -126,7 +126,9 @@ def _tools(snapshot: Snapshot) -> Iterator[Metric]:
 
 def _servers(snapshot: Snapshot) -> Iterator[Metric]:
     up = GaugeMetricFamily(
-        "dcap_server_up", "1 while a server is heard, 0 when it is silent or never spoke.", labels=["sid"]
+        "dcap_server_up",
+        "1 while a server is heard, 0 when it is silent or has not spoken in time.",
+        labels=["sid"],
     )
     seen = GaugeMetricFamily(
         "dcap_server_last_seen_timestamp_seconds", "When the last message came.", labels=["sid"]
@@ -141,7 +143,8 @@ def _servers(snapshot: Snapshot) -> Iterator[Metric]:
     for server in snapshot.servers:
         sid = str(server["sid"])
         known.add_metric([sid], float(server["expected"]))
-        up.add_metric([sid], float(server["state"] in _ALIVE))
+        if not server["waited_for"]:
+            up.add_metric([sid], float(server["state"] in _ALIVE))
         if server["last_seen"] is not None:
             seen.add_metric([sid], server["last_seen"])
         if server["skew_seconds"] is not None:

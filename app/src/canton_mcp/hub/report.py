@@ -119,7 +119,10 @@ def _fleet(collector: Collector, now: float, span: Window, tools: frozenset[str]
                 name: n for name, n in rest.items() if not name.startswith("cost:")
             }
         state = server.state(span.start(now), now, collector.listening_since)
-        rows.append(Row(server, state, whole, whole.p50, whole.p95, whole.p99))
+        if state == "silent" and server.expected is None and collector.has_inventory:
+            continue  # it was taken out of the fleet, or was a stranger: nobody waits for it
+        waited_for = server.waited_for(now, collector.listening_since)
+        rows.append(Row(server, state, waited_for, whole, whole.p50, whole.p95, whole.p99))
     return Fleet(now, span, elapsed, rows, pairs)
 
 
@@ -172,6 +175,7 @@ def _server(row: Row, fleet: Fleet, spark: list[int]) -> dict[str, Any]:
         "port": expected.port if expected else None,
         "url": expected.url if expected else "",
         "expected": expected is not None,
+        "waited_for": row.waited_for,
         "state": row.state,
         "last_seen": seen,
         "age_seconds": None if seen is None else _rounded(max(0.0, fleet.now - seen)),

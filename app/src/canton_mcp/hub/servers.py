@@ -70,6 +70,7 @@ class Server:
         "addresses",
         "boots",
         "expected",
+        "expected_since",
         "first_seen",
         "flags",
         "heard",
@@ -107,6 +108,8 @@ class Server:
         self.skews: deque[float] = deque(maxlen=61)
         self.intervals: deque[float] = deque(maxlen=15)
         self.told_interval: float | None = None
+        self.expected_since = 0.0
+        """When the inventory was first seen to name it."""
         self.flags: dict[str, int] = {}
         self.nonconformant = 0
         self.patterns: dict[tuple[str, str], Pattern] = {}
@@ -164,7 +167,8 @@ class Server:
         The longer of what was observed and what is known: a server that was started several times in a row
         announces itself more often than it will.
         """
-        told = self.told_interval or (self.expected and self.expected.discover_interval_sec)
+        # The inventory knows better than a message, which anybody can send.
+        told = (self.expected and self.expected.discover_interval_sec) or self.told_interval
         known = [value for value in (told, self.interval) if value]
         return max(_SILENT_INTERVALS * max(known, default=DEFAULT_INTERVAL), _LEAST_SILENCE)
 
@@ -183,6 +187,10 @@ class Server:
         if now - max(self.last_seen, listening_since) > self.silent_after:
             return "silent"
         return "up" if self.last_call is not None and self.last_call >= window_start else "idle"
+
+    def waited_for(self, now: float, listening_since: float) -> bool:
+        """Whether it never spoke, and has not had the time to either."""
+        return self.last_seen is None and now - max(self.expected_since, listening_since) <= self.silent_after
 
     def twins(self, now: float) -> int:
         """How many processes send under this sid at the same time, 1 in all normal cases."""

@@ -44,6 +44,8 @@ class Row:
 
     server: Server
     state: str
+    waited_for: bool
+    """It never spoke, and has not had the time to."""
     cell: Reading
     p50: float | None
     p95: float | None
