@@ -58,7 +58,7 @@ molecule: testdeps $(VENV)/.ready ## every role in containers, and all of them a
 e2e: testdeps $(VENV)/.ready tests/node_modules/.ready ## the promises of the README on real nodes
 	@$(BIN)/python tests/run.py e2e
 
-bench: testdeps $(VENV)/.ready ## speed, as ratios measured in one run
+bench: testdeps browser $(VENV)/.ready ## speed, as ratios measured in one run
 	@$(BIN)/python tests/bench/bench.py
 
 docs: $(VENV)/.ready ## bring the generated tables of the READMEs up to date

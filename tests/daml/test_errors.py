@@ -264,3 +264,22 @@ def test_hostile_text_is_read_once() -> None:
     assert classify("x" * 1_000_000 + FRAMED + "y" * 1_000_000).missing == ("Bob",)
     log = "2026-03-02 10:11:12,013 [main] INFO c.d.App - a quiet line, node by node\n" * 14_000
     assert classify(log + FRAMED + "\n" + log).missing == ("Bob",)
+
+
+@pytest.mark.parametrize(
+    ("cause", "kind"),
+    [
+        ("node NodeId(3) (p:M:T) requires authorizers Ann for lookup by key, but it only has Bob", "lookup_authorization"),
+        ("node NodeId(3) (p:M:T) has maintainers Ann which are not a subset of the signatories TreeSet(Bob)",
+         "maintainers_not_signatories"),
+        ("node NodeId(3) (p:M:T) has no controllers", "no_authorizers"),
+        ("node NodeId(3) requires one of the stakeholders TreeSet(Ann) of the fetched contract to be an authorizer, but "
+         "authorizers were TreeSet(Bob)", "fetch_authorization"),
+    ],
+)  # fmt: skip
+def test_a_code_that_is_told_twice_is_one_error(cause: str, kind: str) -> None:
+    code = "DAML_AUTHORIZATION_ERROR"
+    found = classify(
+        f'{{"code":"{code}","cause":"{code}(8,ab): Interpretation error: Error: {cause}","grpcCodeValue":3}}'
+    )
+    assert (found.kind, found.code, found.node, found.others) == (kind, code, 3, ())

@@ -608,3 +608,67 @@ def test_an_intent_that_is_not_understood_is_not_called_checked() -> None:
 def test_what_cannot_be_read_comes_with_a_remedy(text: str, remedy: str) -> None:
     found = [one for one in validate(text).findings if one.rule == "unreadable"]
     assert found and remedy in found[0].fix
+
+
+CONDITIONAL = """\
+module M where
+
+template Slip
+  with
+    house, guest : Party
+  where
+    signatory house, guest
+    choice Use : ()
+      controller guest
+      do pure ()
+
+template Desk
+  with
+    house : Party
+    guest : Party
+  where
+    signatory house, guest
+
+    nonconsuming choice Go : ()
+      with slips : [ContractId Slip]
+      controller house
+      do
+        forA_ slips \\c -> do
+          slip <- fetch c
+          assertMsg "house" (slip.house == house)
+          exercise c Use
+"""
+
+
+def test_the_check_compares_with_the_party_of_the_same_name() -> None:
+    (found,) = (one for one in findings(CONDITIONAL) if one.rule == "exercise-missing-authority")
+    assert found.paste == 'assertMsg "slip.guest takes part" (slip.guest == guest)'
+    assert "(for each of slips)" in found.message
+
+
+def test_an_archive_that_lacks_a_signatory_becomes_a_choice() -> None:
+    code = (
+        CONDITIONAL.replace("exercise c Use", "archive c")
+        .replace("    guest : Party\n", "")
+        .replace("    signatory house, guest\n\n    nonconsuming", "    signatory house\n\n    nonconsuming")
+    )
+    (found,) = (one for one in findings(code) if one.rule == "archive-missing-authority")
+    assert "give Slip a consuming choice that house may exercise" in found.fix
+    assert "archive of Slip" in found.message
+    answer = run(ValidateParams(business_intent="Desk", daml_code=code), SILENT)
+    assert "archive of Slip fails unless" in answer.summary
+
+
+def test_a_key_that_holds_the_argument_is_a_guard() -> None:
+    code = module(
+        template("    signatory a, b\n    key (a, b) : (Party, Party)\n    maintainer key._1\n", name="Pass"),
+        template(
+            "    signatory a\n"
+            + choice("_ <- fetchByKey @Pass (a, guest)\ncreate Note with a", "guest", "guest : Party"),
+            "a : Party",
+            "Gate",
+        ),
+        template("    signatory a\n", "a : Party", "Note"),
+    )
+    assert "unguarded-parameter-controller" not in rules(code)
+    assert "unguarded-parameter-controller" in rules(code.replace("(a, guest)", "(a, a)"))

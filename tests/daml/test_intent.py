@@ -446,6 +446,10 @@ def compared(body: str, helpers: str = "") -> list[tuple[str, str, str]]:
         ("assert (a `elem` [a, b])", [("a", "elem", "a, b")]),
         ("assert (not $ null xs)", [("length xs", ">", "0")]),
         ("assert (length xs >= 3)", [("length xs", ">=", "3")]),
+        ("assert (any (== a) xs)", [("a", "elem", "xs")]),
+        ('case Map.lookup a m of\n  None -> abort "no"\n  Some _ -> pure ()', [("a", "elem", "m")]),
+        ('case Map.lookup a m of\n  None -> pure ()\n  Some _ -> abort "no"', [("a", "notElem", "m")]),
+        ("case Map.lookup a m of\n  None -> pure ()\n  Some _ -> pure ()", []),
     ],
 )
 def test_guards(body: str, found: list[tuple[str, str, str]]) -> None:
@@ -455,6 +459,57 @@ def test_guards(body: str, found: list[tuple[str, str, str]]) -> None:
 def test_guards_in_helpers_take_the_arguments_names() -> None:
     helper = '\npositive x = assertMsg "positive" (x > 0)\n'
     assert compared("positive m", helper) == [("m", ">", "0")]
+
+
+@pytest.mark.parametrize(
+    ("helper", "found"),
+    [
+        ("require m c = if c then pure () else assertFail m", [("n", ">", "0")]),
+        ("require m c = unless c (abort m)", [("n", ">", "0")]),
+        ("require m c = assertMsg m c", [("n", ">", "0")]),
+        ("require m c = when c (abort m)", [("n", "<=", "0")]),
+    ],
+)
+def test_guards_that_a_helper_is_given(helper: str, found: list[tuple[str, str, str]]) -> None:
+    assert compared('require "positive" (n > 0)', f"\n{helper}\n") == found
+
+
+SIGNERS = """\
+module M where
+
+template Bill
+  with
+    vendor, customer, insurer : Party
+  where
+    signatory vendor
+    observer customer, insurer
+
+    choice Pay : ContractId Receipt
+      controller customer
+      do create Receipt with parties = [vendor, customer]
+
+template Receipt
+  with
+    parties : [Party]
+  where
+    signatory parties
+    ensure not (null parties)
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "line"),
+    [
+        # who is in the list is no matter of the template
+        (SIGNERS, "not_found", "template Receipt"),
+        (SIGNERS.replace("[vendor, customer]", "[vendor, insurer]"), "not_met", "create Receipt"),
+    ],
+)
+def test_signatures_of_the_members_of_a_list(code: str, status: str, line: str) -> None:
+    module, lacking = judged(code)
+    (found,) = requirements("Insurer and vendor must both sign the receipt.", module, lacking)
+    assert found.status == status
+    assert found.line and line in code.split("\n")[found.line - 1]
 
 
 # words ------------------------------------------------------------------------------------------

@@ -429,6 +429,110 @@ def test_choices_of_interfaces_are_choices_of_their_templates() -> None:
     assert places.disagreement(asked, survey(elsewhere)) is None
 
 
+VAULT = """\
+module Main where
+
+template Vault
+  with
+    house : Party
+    guest : Party
+  where
+    signatory house
+    observer guest
+
+    nonconsuming choice Clear : ()
+      with slips : [ContractId Slip]
+      controller house
+      do
+        forA_ slips \\c -> do
+          slip <- fetch c
+          assertMsg "house" (slip.house == house)
+          archive c
+
+    choice Leave : ()
+      controller guest
+      do pure ()
+
+template Slip
+  with
+    house : Party
+    guest : Party
+  where
+    signatory house, guest
+"""
+
+
+def test_an_archive_of_what_others_signed_becomes_a_choice() -> None:
+    found = debug(needs(2, "Slip", "Gina,House", "House"), VAULT)
+    assert (
+        found.fixes[0].title
+        == "Give Slip a consuming choice for house, and exercise it in place of the archive"
+    )
+    assert "slip.guest" in found.summary
+    assert "slip.house" not in " ".join(f"{fix.title} {fix.detail}" for fix in found.fixes)
+
+
+def test_a_command_names_the_choices_that_it_may_be() -> None:
+    text = TOOL.render(debug(needs(0, "Vault", "Gina", "House"), VAULT))
+    assert "Vault.Leave: needs controller guest" in text
+
+
+PARTIAL = """\
+Script execution failed on commit at Main:40:3:
+  create of Main:Slip at Main:15:9
+  failed due to a missing authorization from 'Gina'
+
+Partial transaction:
+  Sub-transactions:
+     0
+     └─> 'House' exercises Clear on #0:0 (Main:Vault)
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "inside"),
+    [
+        (PARTIAL, "Clear"),
+        (PARTIAL.replace("create of Main:Slip", "exercise of Leave in Main:Vault"), "Clear"),
+        (PARTIAL.replace("create of Main:Slip", "exercise of Clear in Main:Vault"), None),
+        (PARTIAL.replace("'House' exercises Clear on #0:0 (Main:Vault)", "'House' creates Main:Slip"), None),
+    ],
+)
+def test_a_partial_transaction_may_end_around_what_failed(text: str, inside: str | None) -> None:
+    found = classify(text)
+    assert found.inside_choice is (inside is not None)
+    assert (found.enclosing.choice if found.enclosing else None) == inside
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "PERMISSION_DENIED(7,1): Claims do not authorize to act as party 'Alice'",
+            "does not allow acting as Alice",
+        ),
+        ("DUPLICATE_CONTRACT_KEY(10,1): Update failed due to a duplicate contract key X", "exists already"),
+        (
+            "CONTRACT_KEY_NOT_FOUND(11,1): dependency error: couldn't find key: X",
+            "There is no active contract",
+        ),
+        ("INTERPRETATION_UPGRADE_ERROR_VALIDATION_FAILED(8,1): Validation fails", "does not take over"),
+        ('PreconditionFailed@1{ message = "Template precondition violated: Slip {..}" }', "on Slip"),
+        (
+            "CONTRACT_NOT_ACTIVE(11,1): Update failed due to fetch of an inactive contract ContractId(00ab) (p1:Main:Slip)",
+            "consumed earlier",
+        ),
+    ],
+)
+def test_the_first_line_says_what_happened(text: str, said: str) -> None:
+    assert said in debug(text).summary
+
+
+def test_a_failed_upgrade_is_first_of_all_a_matter_of_the_code() -> None:
+    found = debug("INTERPRETATION_UPGRADE_ERROR_VALIDATION_FAILED(8,1): Validation fails")
+    assert found.fixes[0].title == "Check the upgrade"
+
+
 def test_the_check_of_a_contract_can_be_pasted() -> None:
     text = needs(1, "Asset", "Carol", "Alice,Bob")
     fix = debug(text, IOU).fixes[0]

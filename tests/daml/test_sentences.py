@@ -72,6 +72,19 @@ SENTENCES: list[tuple[str, str, list[tuple[str, str]]]] = [
     ("Auction", "All bidders can see the auction.", [("met", "template Auction")]),
     ("Loan", "The lender can forgive the loan.", [("met", "choice Forgive")]),
     ("Loan", "Neither party may change the principal.", [("met", "principal : Decimal")]),
+    ("Governance", "Only members may vote.", [("met", "choice CastVote")]),
+    ("Governance", "Nobody can vote twice.", [("met", "M.lookup voter votes")]),
+    ("Governance", "The dao can close a vote only after its deadline.",
+     [("met", "choice CloseVote"), ("met", "request.deadline <= now")]),
+    ("Governance", "Members can cancel the membership.", [("not_found", "")]),
+    ("Lending", "The auditor may never change anything.", [("met", "")]),
+    ("Lending", "The bank may never change anything.", [("not_met", "choice DeclineApplication")]),
+    ("Lending", "Loans are limited to 1 million.", [("not_found", "")]),
+    ("Lending", "A loan never expires.", []),
+    ("Wallet", "Locked coins can be unlocked by the owner after the lock expired.",
+     [("met", "choice LockedCoin_Unlock"), ("met", "expiresAt < now")]),
+    ("Wallet", "All amounts must be positive.", [("met", "amount > 0.0")]),
+    ("Voting", "Votes must reach at least the quorum.", [("not_met", "")]),
 ]  # fmt: skip
 
 

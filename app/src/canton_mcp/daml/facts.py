@@ -449,6 +449,17 @@ class Reader:
                 return None
             facts = [arm for arm in arms if arm is not None]
             return tuple(fact for arm in facts for fact in arm) if every == positive else _any(facts, line)
+        if every == positive and isinstance(whole, Collection) and len(whole.parts) > 1:
+            if len(whole.parts) > _MAX_ALTERNATIVES:
+                return None
+            split = [
+                self._quantified(every, test, part.value, positive, line, depth + 1)
+                if part.many
+                else self.holds(function, (part.value,), positive, line, depth + 1)
+                for part in whole.parts
+            ]
+            known = [arm for arm in split if arm is not None]
+            return tuple(fact for arm in known for fact in arm) if len(known) == len(split) else None
         if every == positive:  # every element passes, so any one of them does
             element = self._values.element(whole)
             found = self.holds(function, (element,), positive, line, depth + 1)
@@ -631,7 +642,24 @@ def _uncovered(required: PartySet, available: PartySet, closed: Closed, values: 
         ]
         if cases:
             have |= set.intersection(*cases)
+    for atom in available.atoms:  # of 'map (.party) shares' the party of any one of them is there
+        match atom.term:
+            case Term(head="apply", name="map", parts=(over, image)) if _of_element(image, over):
+                have.add(closed.canonical(image).number)
     return [atom for atom in required.atoms if not _covered(atom, have, closed, values, 0)]
+
+
+def _of_element(image: Term, over: Term) -> bool:
+    """Whether it is made of any one element of a collection; what is not may belong to no element at all."""
+    while over.head == "apply" and over.name == "map" and len(over.parts) == 2:
+        over = over.parts[0]
+    waiting, seen = [image], 0
+    while waiting and seen < _MAX_PARTS:
+        one, seen = waiting.pop(), seen + 1
+        if one.head == "element" and one.parts[:1] and one.parts[0].number == over.number:
+            return True
+        waiting += one.parts
+    return False
 
 
 def _covered(atom: Atom, have: set[int], closed: Closed, values: Evaluator, depth: int) -> bool:

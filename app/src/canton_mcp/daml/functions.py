@@ -377,7 +377,7 @@ class Functions(Contracts):
                 inner = self.force(last)
                 if isinstance(inner, Rec) and inner.constructor == "None":
                     return self.force(given[0])
-                applied = self.apply(self.force(given[1]), (self.some(inner),), ())
+                applied = self._listed(self.apply(self.force(given[1]), (self.some(inner),), ()))
                 if isinstance(inner, Rec) and inner.constructor == "Some":
                     return applied
                 default = self.force(given[0])
@@ -395,6 +395,13 @@ class Functions(Contracts):
             case _, 1 | 2 if name in ONE_OF:
                 return self._one(name, given)
         return None
+
+    def _listed(self, value: Value) -> Value:
+        """What ``pure x`` is where a value is wanted and no action: a list of one."""
+        match value:
+            case Deferred(function=Builtin(name="pure" | "return", given=(one,)), given=()):
+                return Collection((Part(one, False),))
+        return value
 
     def _one(self, name: str, given: tuple[Value | Lazy, ...]) -> Value:
         whole = self.force(given[-1])

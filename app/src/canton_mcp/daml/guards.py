@@ -153,6 +153,8 @@ class _Reader:
                     yield from self.conditions(node.condition, False, clocks)
                 elif node.otherwise is not None and _fails(node.otherwise):
                     yield from self.conditions(node.condition, True, clocks)
+            elif isinstance(node, tree.Case):
+                yield from self._looked_up(node)
             elif isinstance(node, tree.Operation) and node.operator == "===":
                 yield from self._comparison(node, "==", True, clocks)
 
@@ -173,6 +175,20 @@ class _Reader:
         elif name in self.helpers and self.depth == 0:
             yield from self._helper(self.helpers[name], node, clocks)
 
+    def _looked_up(self, node: tree.Case) -> Iterator[Guard]:
+        """What the arms of ``case lookup x m of`` say of x being in m, where one of them fails."""
+        subject = node.subject
+        if not (
+            isinstance(subject, tree.Application)
+            and said(subject.function) == "lookup"
+            and len(subject.arguments) == 2
+        ):
+            return
+        for arm in node.alternatives:
+            operator = {"Some": "notElem", "None": "elem"}.get(arm.pattern.name)
+            if operator is not None and not arm.guards and _fails(arm.body):
+                yield self._guard(subject, said(subject.arguments[0]), operator, said(subject.arguments[1]))
+
     def _helper(
         self, helper: tree.Function, call: tree.Application, clocks: frozenset[str]
     ) -> Iterator[Guard]:
@@ -185,14 +201,26 @@ class _Reader:
             }
             inner = _Reader(self.template, self.choice, self.helpers, self.text, 1)
             times = frozenset(name for name, value in names.items() if value in clocks)
+            conditions = {
+                parameter.name: argument
+                for parameter, argument in zip(equation.parameters, call.arguments, strict=False)
+                if parameter.kind == "name" and not said(argument)
+            }
             found = (
                 inner.body(equation.value)
-                if isinstance(equation.value, tree.Do | tree.Application)
+                if isinstance(equation.value, tree.Do | tree.Application | tree.If)
                 else iter(())
             )
             for guard in (*found, *inner.conditions(equation.value, True, times)):
+                # The helper tests a condition that its caller states: require what condition = unless condition ..
+                stated = conditions.get(guard.left) if guard.right == "True" else None
+                if stated is not None:
+                    yield from self.conditions(stated, guard.operator == "==", clocks)
+                    continue
                 left = CLOCK if guard.left in times else names.get(guard.left) or guard.left
                 right = CLOCK if guard.right in times else names.get(guard.right) or guard.right
+                if _is_literal(left) and right == "True":
+                    continue  # the text that a helper passes on
                 yield Guard(
                     guard.template, guard.choice, call.place.line, left, guard.operator, right, guard.text
                 )
@@ -229,6 +257,22 @@ class _Reader:
                 case tree.Application(function=tree.Name(name=name), arguments=(left,)) if name in _TIMES:
                     operator = _TIMES[name] if positive else _OPPOSITE[_TIMES[name]]
                     yield self._guard(node, CLOCK, operator, said(left))
+                case (
+                    tree.Application(
+                        function=tree.Name(name="any"),
+                        arguments=(tree.Section(operator="==", left=one, right=other), inner),
+                    )
+                    | tree.Application(
+                        function=tree.Name(name="any"),
+                        arguments=(
+                            tree.TupleOf(items=(tree.Section(operator="==", left=one, right=other),)),
+                            inner,
+                        ),
+                    )
+                ):
+                    yield self._guard(
+                        node, said(one or other), "elem" if positive else "notElem", said(inner)
+                    )
                 case tree.Application(function=tree.Name(name="unique"), arguments=(inner,)) if positive:
                     yield self._guard(node, said(inner), "unique", "")
                 case tree.Name(name=name) if name not in ("True", "otherwise"):

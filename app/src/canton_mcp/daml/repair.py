@@ -81,7 +81,21 @@ def _inside(diagnosis: Diagnosis, site: Site | None, code: Code | None) -> Itera
     roles = [site.role(name) or name for name in diagnosis.missing] or list(site.missing)
     role = sentence(site.missing) or sentence(roles)
     lacking = [entry for entry in site.required if entry.path in site.missing]
+    # Of several parties of a contract that may lack, the error names those that did.
+    played = dict(site.parties)
+    if absent := [entry for entry in lacking if played.get(entry.path) in diagnosis.missing]:
+        lacking, role = absent, sentence(entry.path for entry in absent)
     from_contract = any(entry.contract or not entry.known for entry in lacking)
+    if site.kind == "archive" and from_contract:
+        target = site.target or diagnosis.template or "the contract"
+        acting = sentence(entry.path for entry in site.available)
+        yield Fix(
+            "controller",
+            f"Give {target} a consuming choice for {acting}, and exercise it in place of the archive",
+            f"an archive needs every signatory of {target}; a consuming choice needs its controllers alone and has the "
+            f"signatories' authority, which {who} gave by signing",
+            "the usual way to end a contract that others signed as well",
+        )
     plain = bool(lacking) and all(entry.known and not entry.contract and not entry.many for entry in lacking)
     if from_contract:
         subject = sentence(entry.contract for entry in lacking if entry.contract) or "the contract"
@@ -89,8 +103,7 @@ def _inside(diagnosis: Diagnosis, site: Site | None, code: Code | None) -> Itera
             "contract",
             f"Check which contract was passed as {subject}",
             f"line {site.line} works only if {role} is one of {sentence(entry.path for entry in site.available)}. "
-            f"Here it was {who}: either the wrong contract id was passed, or the choice should compare the contract's "
-            "parties with its own before it goes on",
+            f"Here it was {who}: if that is another contract than meant, compare the contract's parties before going on",
             "the party comes from the data of another contract, so the cheapest explanation is another contract than meant",
             _comparison(lacking[0], site),
         )
@@ -140,7 +153,10 @@ def _inside(diagnosis: Diagnosis, site: Site | None, code: Code | None) -> Itera
 
 def _comparison(lacking: Role, site: Site) -> str | None:
     """The check that a contract is the one meant, fetched first where the code has only its id."""
-    own = next((role.path for role in site.available if role.known and not role.many), None)
+    own = next(
+        (role.path for role in site.available if role.known and not role.many and role.name == lacking.name),
+        next((role.path for role in site.available if role.known and not role.many), None),
+    )
     if own is None or not re.fullmatch(r"[a-z]\w*(\.[a-z]\w*)*", lacking.contract):
         return None
     if " of " not in lacking.path:
@@ -253,7 +269,7 @@ def _command(diagnosis: Diagnosis, site: Site | None, script: Site | None = None
         )
     else:
         title, detail = (
-            f"Submit with {who} in actAs{', too' if diagnosis.given else ''}",
+            f"Submit with {who} in actAs{' as well' if diagnosis.given else ''}",
             f"actAs then holds {sentence(diagnosis.required) or who}",
         )
     # In a script the variables are known, elsewhere they are likely to be named like the parties.
@@ -262,7 +278,7 @@ def _command(diagnosis: Diagnosis, site: Site | None, script: Site | None = None
         if script and all(role.known for role in script.required)
         else [*map(_variable, diagnosis.required)]
     )
-    place = f" in line {script.line}" if script else ""
+    place = f" (line {script.line})" if script else ""
     submit = Fix(
         "submit",
         f"{title}{place}",
@@ -358,7 +374,10 @@ def _generic(diagnosis: Diagnosis, sites: Sequence[Site] = ()) -> Iterator[Fix]:
         "place": f"line {sites[0].line} of the code: " if sites else "",
         "said": f' "{diagnosis.message}"' if diagnosis.message and not sites else "",
     }
-    for fix in _WAYS.get(diagnosis.kind, ()):
+    ways = _WAYS.get(diagnosis.kind, ())
+    if (diagnosis.code or "").startswith("INTERPRETATION_UPGRADE_ERROR"):
+        ways = ways[::-1]  # here the packages are there, and what they compute differs
+    for fix in ways:
         yield replace(
             fix,
             title=fix.title.format(**words),

@@ -275,10 +275,16 @@ def _action(entry: Entry, action: Action, act: _Act, lines: Sequence[str]) -> Co
 def _needed(action: Action) -> tuple[Role, ...]:
     """Who is needed, by the paths that the verdict goes by: a contract found by key has the parties of its key."""
     required, missing = _roles(action.required), _roles(action.verdict.missing)
-    if {role.path for role in missing} <= {role.path for role in required}:
-        return required
-    lacking = {role.name for role in missing}
     held = {role.name: role for role in _roles(action.available)}
+    absent = {role.path for role in missing}
+    if absent <= {role.path for role in required}:
+        # What is not missing was proved to be one of those at hand, mostly the one of the same name.
+        proved = bool(absent) and action.verdict.status == "fails_unless"
+        return tuple(
+            held.get(role.name, role) if proved and role.path not in absent and role.contract else role
+            for role in required
+        )
+    lacking = {role.name for role in missing}
     return (*missing, *(held.get(role.name, role) for role in required if role.name not in lacking))
 
 

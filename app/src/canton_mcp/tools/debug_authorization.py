@@ -219,7 +219,7 @@ def render(result: DebugResult) -> str:
     lines += [_site_line(site) for site in result.sites[:_MAX_SHOWN]]
     sketched = next((number for number, fix in enumerate(result.fixes) if fix.code), None)
     for number, fix in enumerate(result.fixes[:_MAX_FIXES]):
-        lines.append(f"{number + 1}. {fix.title}: {fix.detail}.")
+        lines.append(f"{number + 1}. {fix.title}: {fix.detail}{'' if fix.detail.endswith('?') else '.'}")
         lines += ["```daml", fix.code.rstrip(), "```"] if fix.code and number == sketched else []
     further = [
         f"{number}. {fix.title}" for number, fix in enumerate(result.fixes[_MAX_FIXES:], _MAX_FIXES + 1)
@@ -235,7 +235,7 @@ def _site_line(site: SiteInfo) -> str:
     where = (
         f"script {site.choice}"
         if site.script
-        else ".".join(part for part in (site.template, None if site.command else site.choice) if part)
+        else ".".join(part for part in (site.template, site.choice) if part)
     )
     source = f": `{site.source}`" if site.source else ""
     who = ", ".join(f"{role} = {party}" for role, party in site.parties.items())
@@ -276,13 +276,20 @@ def _summary(found: Diagnosis, sites: Sequence[Site]) -> str:
         which = f"this {found.template} contract" if found.template else "the contract"
         return f"Visibility, not authorization: {_names(found.act_as)} cannot see {which}{seen}."
     if found.family == "rule" and found.message:
-        where = f" in {found.template}.{found.choice}" if found.template and found.choice else of
+        on = f" on {found.template}" if found.template else ""
+        where = f" in {found.template}.{found.choice}" if found.template and found.choice else on
         return f'A rule of the code itself stopped it{where}: "{found.message}". No authorizer is missing.'
     if found.kind == "syntax" and found.location:
         what = f" at '{found.offending}'" if found.offending else ""
         line = f"line {found.location.line}, column {found.location.column}"
         return f"The source does not compile: {line}{what}. The ledger is not involved."
     named = f" ({found.code})" if found.code else ""
+    if found.kind == "access_token" and found.act_as:
+        who = _names(found.act_as)
+        return f"The access token does not allow acting as {who}; the DAML code was not run{named}."
+    title = next((title for code, title in _BY_CODE.items() if (found.code or "").startswith(code)), None)
+    if title is not None:
+        return f"{title}{of}{named}."
     return f"{_TITLES[found.kind]}{named}."
 
 
@@ -298,7 +305,7 @@ def _missing(found: Diagnosis, sites: Sequence[Site]) -> str:
         what = f"the submitted command{on}"
     verb = "are" if len(found.missing) > 1 else "is"
     place = (
-        f" in {enclosing.template}.{enclosing.choice}"
+        f" in {enclosing.template}.{enclosing.choice}{f' (line {best.line})' if best else ''}"
         if enclosing
         else f", probably in {best.where} (line {best.line}),"
         if best
@@ -309,7 +316,9 @@ def _missing(found: Diagnosis, sites: Sequence[Site]) -> str:
     best = best or submitted
     role = (
         f" ({best.role(found.missing[0])})"
-        if best and len(found.missing) == 1 and best.role(found.missing[0])
+        if best
+        and len(found.missing) == 1
+        and best.role(found.missing[0]) not in (None, "", found.missing[0])
         else ""
     )
     if not found.given and found.node is None:  # Studio and logs name the missing parties alone
@@ -407,6 +416,8 @@ def _need(found: Diagnosis, params: DebugParams, sites: Sequence[Site]) -> list[
     need: list[str] = []
     if found.kind == "unknown":
         need.append("the complete error text, from its code (such as DAML_AUTHORIZATION_ERROR) to the end")
+    if found.kind == "maintainers_not_signatories" and sites:
+        return need  # it fails whoever submits it
     if found.family in ("authorization", "unknown"):
         if not params.daml_code.strip():
             need.append("the DAML code of the template and choice involved")
@@ -445,6 +456,16 @@ _TITLES: dict[Kind, str] = {
     "syntax": "The source does not compile; the ledger is not involved",
     "unknown": "The message is not recognised",
 }
+
+_BY_CODE = {
+    "DUPLICATE_CONTRACT_KEY": "An active contract with this key exists already",
+    "CONTRACT_KEY_NOT_FOUND": "There is no active contract with this key that the submitter may see",
+    "CONTRACT_ID_IN_CONTRACT_KEY": "A contract id stands in a key, which no ledger allows",
+    "CREATE_EMPTY_CONTRACT_KEY_MAINTAINERS": "The key of a new contract has an empty set of maintainers",
+    "FETCH_EMPTY_CONTRACT_KEY_MAINTAINERS": "The key asked for has an empty set of maintainers",
+    "INTERPRETATION_UPGRADE_ERROR": "The package version that was used does not take over the old contract",
+}
+"""Titles of codes, or of what they begin with, that say more than their kind."""
 
 EXAMPLES: tuple[dict[str, Any], ...] = (
     {

@@ -430,7 +430,8 @@ def _place(finding: FindingInfo) -> str:
 
 def _verdict_words(action: daml.Action) -> str:
     verdict = action.verdict
-    target = f" of {action.choice or action.template}" if action.choice or action.template else ""
+    name = action.template if action.kind == "archive" else action.choice or action.template
+    target = f" of {name}" if name else ""
     if verdict.status == "fails_unless":
         return f"{action.kind}{target} fails unless {verdict.condition}"
     return f"{action.kind}{target} is unknown because {verdict.reason}"

@@ -89,8 +89,15 @@ class Diagnosis:
             step.choice and not step.actors for step in self.path
         )
         # A partial transaction ends with the action that lacked authority, a trace with the choice around it.
-        steps = self.path if traced or self.family != "authorization" else self.path[:-1]
+        whole = traced or self.family != "authorization" or not self._is_failing(self.path[-1])
+        steps = self.path if whole else self.path[:-1]
         return next((step for step in reversed(steps) if step.choice), None)
+
+    def _is_failing(self, step: Step) -> bool:
+        """Whether a step may be the failing action itself; what was not recorded leaves the exercise around it as the last."""
+        if self.action in (None, step.action):
+            return self.action not in ("exercise", "archive") or self.choice in (None, step.choice)
+        return False
 
     @property
     def inside_choice(self) -> bool | None:

@@ -103,7 +103,9 @@ def _split(text: str) -> Iterator[str]:
 
 def _same(one: Diagnosis, other: Diagnosis) -> bool:
     """Whether two texts tell of one error, as wrappers repeat what they wrap."""
-    if one.kind != other.kind or (one.code and other.code and one.code != other.code):
+    if one.code and other.code and one.code != other.code:
+        return False
+    if one.kind != other.kind and not (one.family == other.family and (_bare(one) or _bare(other))):
         return False
     pairs = (
         (one.node, other.node),
@@ -120,6 +122,15 @@ def _same(one: Diagnosis, other: Diagnosis) -> bool:
     return all(a == b or a in (None, ()) or b in (None, ()) for a, b in pairs)
 
 
+def _bare(diagnosis: Diagnosis) -> bool:
+    """Whether it is the authorization code alone, which stands for several kinds, as in the ``code`` of a JSON body."""
+    return diagnosis.kind == "missing_authorization" and not (
+        diagnosis.required or diagnosis.given or diagnosis.missing or diagnosis.node is not None
+    )
+
+
 def _merged(one: Diagnosis, other: Diagnosis) -> Diagnosis:
+    if _bare(one):
+        one = replace(one, kind=other.kind, explanation=other.explanation)
     names = [name for name in one.__dataclass_fields__ if name not in ("kind", "explanation", "others")]
     return replace(one, **{name: getattr(other, name) for name in names if getattr(one, name) in (None, ())})

@@ -41,6 +41,7 @@ _GRPC_STATUS = re.compile(r"\b[Cc]ode\s{0,3}[:=]\s{0,3}([A-Z][a-z]{1,12}(?:[A-Z]
 _GRPC_VALUE = re.compile(r"\b(?:grpcCodeValue|grpc_status)[\"']?\s{0,5}[:=]\s{0,5}(\d{1,2})\b")
 _ACT_AS = re.compile(r"\bact_?[aA]s\b[\"']?[ \t]{0,5}[:=][ \t]{0,5}([^\n]{0,4000})")
 _READ_AS = re.compile(r"\bread_?[aA]s\b[\"']?[ \t]{0,5}[:=][ \t]{0,5}([^\n]{0,4000})")
+_CLAIM = re.compile(r"\bact as part(?:y|ies) ([^\n]{1,4000})")
 _DISCLOSED = re.compile(r"\b(?:Disclosed to|Stakeholders):[ \t]{0,5}([^\n]{0,4000})")
 _MESSAGE = (
     re.compile(r"\(error category \d{1,2}\):\s{0,5}([^\n]{1,2000})"),
@@ -113,7 +114,7 @@ def read_one(text: str) -> Diagnosis:
         correlation=correlation,
         template_id=template_id,
         parties=tuple(dict.fromkeys([*required, *given, *missing])),
-        act_as=names_in(_ACT_AS, text),
+        act_as=names_in(_ACT_AS, text) or (names_in(_CLAIM, text) if kind == "access_token" else ()),
         read_as=names_in(_READ_AS, text),
         stakeholders=names_in(_DISCLOSED, text),
         contracts=contracts_in(text),

@@ -45,6 +45,8 @@ TEMPLATE_PLACES = (
     ),
     re.compile(rf"TEMPLATE_ID:\s{{0,5}}({TEMPLATE_ID})"),
     re.compile(rf"precondition violation when creating\s{{1,20}}({TEMPLATE_ID})"),
+    re.compile(r"[Tt]emplate pre-?condition violated:\s{1,5}([A-Z]\w{0,200})"),
+    re.compile(rf"fetch of an inactive contract[^()]{{0,40}}\([^()]{{1,400}}\)\s{{0,5}}\(({TEMPLATE_ID})\)"),
     re.compile(rf"precondition violated in:?\s{{1,60}}create\s{{1,20}}({TEMPLATE_ID})"),
     re.compile(rf"inactive contract\s{{1,20}}[0-9a-f#:]{{1,300}}\s{{0,20}}\(({TEMPLATE_ID})\)"),
     re.compile(rf"maintainers:?\s{{1,60}}create\s{{1,20}}({TEMPLATE_ID})"),

@@ -122,7 +122,14 @@ def _what(action: Action) -> str:
 def _where(action: Action) -> str:
     """How it is reached, when the place alone does not say."""
     via = f", reached through {' and '.join(call.name for call in action.via)}" if action.via else ""
-    return f"{via} (when {action.branch[-1]})" if action.branch and len(action.branch[-1]) < 60 else via
+    if not action.branch or len(action.branch[-1]) >= 60:
+        return via
+    branch = action.branch[-1]
+    return (
+        f"{via} ({branch})"
+        if branch.startswith(("if ", "for each ", "when ", "unless ", "either: "))
+        else f"{via} (when {branch})"
+    )
 
 
 def _remedy(entry: Entry, action: Action, missing: tuple[Party, ...]) -> tuple[str, str]:
@@ -135,9 +142,19 @@ def _remedy(entry: Entry, action: Action, missing: tuple[Party, ...]) -> tuple[s
             f"it works when {action.verdict.condition}: test that before, so that the reason shows, "
             f"or give the choice the authority of {names}"
         )
-        by_name = " || ".join(f"{owner} == {path}" for path in have[:3])
+        alike = [path for path in have if path.rpartition(".")[2] == owner.rpartition(".")[2]]
+        if action.kind == "archive" and not alike:
+            target = action.template or "the contract"
+            return (
+                f"archive needs every signatory: give {target} a consuming choice that {listed(action.available)} may "
+                f"exercise, and exercise that one here, or give this choice the authority of {names}",
+                "",
+            )
+        # A party of the same name is most likely the one that is meant.
+        by_name = " || ".join(f"{owner} == {path}" for path in (alike if len(alike) == 1 else have[:3]))
         single = (
             len(missing) == 1
+            and (len(alike) == 1 or len(have) == len(action.available))
             and " " not in owner
             and "[" not in owner
             and all(" " not in path for path in have)

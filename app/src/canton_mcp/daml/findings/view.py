@@ -242,6 +242,11 @@ class Chosen:
                     name
                 ):
                     found.update(name for argument in arguments for name in named(argument))
+                case tree.Application(
+                    function=tree.Name(name="fetchByKey" | "exerciseByKey"), arguments=arguments
+                ):
+                    keys = [one for one in arguments if not isinstance(one, tree.TypeArgument)]
+                    found.update(named(keys[0]) if keys else ())  # it fails for whoever has no such contract
                 case tree.Operation(operator="==="):
                     found.update(named(node))
         if self.owned is not None:

@@ -70,6 +70,8 @@ def bounded(clause: str, code: Code) -> list[Answer] | None:
     if near is not None:
         return [("not_met", near[0].line, f"'{near[0].text}' is another bound than '{bound.group(0)}'")]
     name, line = next(iter(fields.items()))
+    if kind == "lower" and not _AMOUNTS.search(clause):
+        return [("not_found", line, f"no test was found that keeps something at or above {name}")]
     return [("not_met", line, f"nothing compares {name} with a bound")]
 
 
@@ -259,8 +261,8 @@ def _fits(guard: Guard, name: str, kind: str, clause: str, code: Code) -> bool |
         case _:
             if operator not in (">", ">="):
                 return None if operator in ("<", "<=") else False
-            if zero and stated:
-                return False
+            if zero:
+                return False if stated else None  # 'at least the reserve' is not a bound of the reserve
             return not stated or number is None or number in stated
 
 

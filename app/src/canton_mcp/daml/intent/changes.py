@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from canton_mcp.daml import tree
 from canton_mcp.daml.guards import creates, inside, said
-from canton_mcp.daml.intent.clauses import LIST, MODAL, NOT, WHO, all_of, one_of, parties_of
+from canton_mcp.daml.intent.clauses import LIST, MODAL, NOT, WHO, all_of, jointly, one_of, parties_of
 from canton_mcp.daml.intent.code import LITTLE, Code, free_actor, guarded_actor
 from canton_mcp.daml.intent.model import Answer
 from canton_mcp.daml.words import alike, name_stems, stem, stems, words
@@ -30,6 +30,7 @@ _CHANGES_BY = re.compile(
     rf" (?:the |an? |its |any )?([\w' ]+)",
     re.I,
 )
+_ANY_DATA = stems("anything something data contract contracts state")
 CHANGING = stems("change modify edit alter amend update")
 
 
@@ -91,6 +92,8 @@ def _changed_by(known: list[str], what: str, code: Code) -> list[Answer]:
         for entry in template.fields
         if spoken and (alike(spoken, entry.name) >= 2 or name_stems(entry.name)[0] in heard)
     ]
+    if not wanted and heard <= _ANY_DATA:
+        return [_changes_nothing(known, code)]
     if not wanted:
         return [("not_found", None, f"no field is named like '{' '.join(spoken) or what.strip()}'")]
     others: list[tuple[str, int]] = []
@@ -104,7 +107,7 @@ def _changed_by(known: list[str], what: str, code: Code) -> list[Answer]:
                     (
                         "not_met",
                         line,
-                        f"{entry.name} changes {name} and is controlled by {one_of(entry.shown)}",
+                        f"{entry.name} changes {name} and is controlled by {jointly(entry.shown)}",
                     )
                 ]
             if free is not None and guarded_actor(entry, code) is None:
@@ -112,12 +115,30 @@ def _changed_by(known: list[str], what: str, code: Code) -> list[Answer]:
                     ("not_met", line, f"{entry.name} changes {name} and is controlled by its argument {free}")
                 ]
             others.append(
-                (f"{entry.name}, which changes {name}, is controlled by {one_of(entry.shown)}", line)
+                (f"{entry.name}, which changes {name}, is controlled by {jointly(entry.shown)}", line)
             )
     if others:
         return [("met", others[0][1], others[0][0])]
     fields = all_of(f"{template.name}.{name}" for template, name in wanted)
     return [("met", None, f"no choice re-creates the contract with another value of {fields}")]
+
+
+def _changes_nothing(known: list[str], code: Code) -> Answer:
+    """'The auditor cannot change anything': it controls no choice that archives or creates."""
+    for entry in code.choices:
+        if entry.choice.consumption == "nonconsuming" and not any(True for _ in creates(entry.choice)):
+            continue
+        guard = guarded_actor(entry, code)
+        free = free_actor(entry)
+        if set(known) & set(guard[0] if guard else entry.controllers):
+            return "not_met", entry.line, f"{entry.name} is controlled by {jointly(entry.shown)}"
+        if free is not None and guard is None:
+            return (
+                "not_met",
+                entry.line,
+                f"{entry.name} is controlled by its argument {free}, whoever that is",
+            )
+    return "met", None, f"{one_of(known)} controls no choice that archives or creates a contract"
 
 
 def _changes(template: tree.Template) -> Iterator[tuple[str, int, str]]:

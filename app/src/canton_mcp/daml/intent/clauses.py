@@ -8,7 +8,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from canton_mcp.daml.intent.code import LITTLE, Code, Named
 from canton_mcp.daml.words import words
 
-__all__ = ["EITHER", "LIST", "MODAL", "NOT", "WHO", "all_of", "clauses_of", "located", "one_of", "parties_of"]
+__all__ = [
+    "EITHER",
+    "LIST",
+    "MODAL",
+    "NOT",
+    "WHO",
+    "all_of",
+    "clauses_of",
+    "jointly",
+    "located",
+    "one_of",
+    "parties_of",
+]
 
 _MAX_CLAUSES = 200
 _MAX_CLAUSE = 400
@@ -93,6 +105,11 @@ def parties_of(phrase: str, code: Code) -> tuple[list[str], list[str]]:
 
 def one_of(names: Iterable[str]) -> str:
     return " or ".join(dict.fromkeys(names)) or "nobody"
+
+
+def jointly(names: Iterable[str]) -> str:
+    *first, last = dict.fromkeys(names) or ["nobody"]
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def all_of(names: Iterable[str]) -> str:

@@ -31,6 +31,9 @@ LITTLE = frozenset(
     )
 )
 EMPTY_VERBS = stems("be have do get need use make take become able happen work say know want file lodge")
+_ABOUT = stems(
+    "close cancel reject decline refuse withdraw request expire dispute abort end count tally undo retract recall"
+)
 _PARTICLES = frozenset({"back", "out", "off", "over", "up", "down", "in"})
 _DOES = re.compile(
     r"\b(?:an?|the|one|each) (?:\w+ )?(\w+) (?:who |that |which |may |can |shall )?(\w+s?)\b", re.I
@@ -131,6 +134,14 @@ class Code:
             if compound:
                 return tuple(compound)
         named = [entry for entry in self.choices if wanted in name_stems(entry.own)]
+        # CloseVote ends a vote, and nobody votes by it.
+        doers = [
+            entry
+            for entry in named
+            if name_stems(entry.own)[0] == wanted or not _about(name_stems(entry.own)[0])
+        ]
+        named = doers or named
+        by_name = bool(named)
         if not named:
             named = [
                 entry
@@ -146,6 +157,8 @@ class Code:
             for entry in named
             if others & {*name_stems(entry.own)[1:], *name_stems(entry.template.name)}
         ]
+        if not narrowed and not by_name and self.template(rest):
+            return ()  # a choice of another name, on something else
         return tuple(narrowed or named)
 
     def template(self, phrase: str) -> tuple[tree.Template, ...]:
@@ -158,6 +171,11 @@ class Code:
         )
 
 
+def _about(verb: str) -> bool:
+    """Whether a choice whose name begins so does something to a deed, and not the deed itself."""
+    return verb in _ABOUT
+
+
 def party_names(
     template: tree.Template, clauses: Iterable[tree.Clause]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -166,7 +184,8 @@ def party_names(
     shown: list[str] = []
     for clause in clauses:
         for item in clause.items:
-            whole = [node for node in inside(item) if isinstance(node, tree.Name)]
+            bases = {id(node.value) for node in inside(item) if isinstance(node, tree.FieldAccess)}
+            whole = [node for node in inside(item) if isinstance(node, tree.Name) and id(node) not in bases]
             if isinstance(item, tree.Application) and said(item.function) in ("signatory", "observer"):
                 inner = template.signatories if said(item.function) == "signatory" else template.observers
                 more = party_names(template, inner) if inner is not clauses else ((), ())

@@ -6,7 +6,7 @@ import re
 
 from canton_mcp.daml import tree
 from canton_mcp.daml.guards import creates, inside
-from canton_mcp.daml.intent.clauses import LIST, MODAL, NOT, all_of, located, one_of, parties_of
+from canton_mcp.daml.intent.clauses import LIST, MODAL, NOT, all_of, jointly, located, parties_of
 from canton_mcp.daml.intent.code import Code, Named, free_list
 from canton_mcp.daml.intent.model import Answer, Shortfall, Status
 from canton_mcp.daml.words import alike, name_stems, same_meaning, stem, words
@@ -87,7 +87,7 @@ def alone(clause: str, code: Code) -> list[Answer] | None:
         by_one = len(set(entry.controllers)) < 2 and free_list(entry) is None
         mine = not known or set(known) & set(entry.controllers)
         if denied and by_one and mine:
-            return [("not_met", entry.line, f"{entry.name} is controlled by {one_of(entry.shown)} alone")]
+            return [("not_met", entry.line, f"{entry.name} is controlled by {jointly(entry.shown)} alone")]
         if not denied and not by_one:
             return [("not_met", entry.line, f"{entry.name} needs {all_of(entry.shown)} together")]
     if denied:
@@ -99,7 +99,7 @@ def alone(clause: str, code: Code) -> list[Answer] | None:
                 + (" together" if len(choices[0].shown) > 1 else ""),
             )
         ]
-    return [("met", choices[0].line, f"{located(choices)}: controlled by {one_of(choices[0].shown)}")]
+    return [("met", choices[0].line, f"{located(choices)}: controlled by {jointly(choices[0].shown)}")]
 
 
 def consent(clause: str, code: Code) -> list[Answer] | None:
@@ -208,7 +208,7 @@ def _agreed(who: str, about: str, code: Code, verb: str = "") -> list[Answer]:
                 (
                     "not_met",
                     entry.line,
-                    f"{name} signed {entry.template.name} before, but {one_of(entry.shown)} exercises "
+                    f"{name} signed {entry.template.name} before, but {jointly(entry.shown)} exercises "
                     f"{entry.choice.name} without asking {name} again",
                 )
             )
@@ -227,7 +227,7 @@ def _agreed(who: str, about: str, code: Code, verb: str = "") -> list[Answer]:
                 (
                     "not_met",
                     topic[0].line,
-                    f"{topic[0].name} is controlled by {one_of(topic[0].shown)}; {name} takes no part in it",
+                    f"{topic[0].name} is controlled by {jointly(topic[0].shown)}; {name} takes no part in it",
                 )
             )
         else:
@@ -284,13 +284,22 @@ def _signs(known: list[str], unknown: list[str], clause: str, code: Code) -> Ans
         if "sign" in name_stems(entry.choice.name) and set(known) & set(entry.controllers)
     ]
     if choices:
-        return "met", choices[0].line, f"{choices[0].name} is controlled by {one_of(choices[0].shown)}"
+        return "met", choices[0].line, f"{choices[0].name} is controlled by {jointly(choices[0].shown)}"
     best = max(
         templates, key=lambda template: len(set(known) & set(code.signed[template.name])), default=None
     )
     if best is None:
         return "not_found", None, "there is no template"
     lacking = [name for name in known if name not in code.signed[best.name]]
+    for shortfall in code.lacking:
+        absent = [name for path in shortfall.missing if (name := path.split(".")[-1]) in lacking]
+        if shortfall.kind == "create" and shortfall.target == best.name and absent:
+            where = f"in {shortfall.template}.{shortfall.choice} the create of {best.name}"
+            return "not_met", shortfall.line, f"{where} lacks the consent of {all_of(absent)}"
+    lists = {item.name for item in best.fields if item.type.head in ("[]", "Set", "NonEmpty")}
+    if several := [name for name in code.signed[best.name] if name in lists]:
+        detail = f"{best.name} is signed by all of {all_of(several)}; who that is shows where it is created"
+        return "not_found", best.place.line, detail
     return (
         "not_met",
         best.place.line,

@@ -15,7 +15,7 @@ __all__ = ["COUNTED", "counted", "once"]
 
 _ONCE = re.compile(
     r"\bonly once\b|\b(?:exactly|at most) once\b|\bnot (?:\w+ ){0,4}(?:twice|more than once|again)\b"
-    r"|\b(?:cannot|can't|may not|must not|never|no)\b[^.]*"
+    r"|\b(?:cannot|can't|may not|must not|never|no|nobody|no one|none)\b[^.]*"
     r"\b(?:twice|more than once|double)\b|\bone[- ]time\b|\bsingle[- ]use\b|\bdouble[- ]spen\w+"
     r"|\bis (?:consumed|used up)\b",
     re.I,
@@ -68,6 +68,15 @@ def _recreates(entry: Named) -> Iterator[tree.Application]:
                 break
 
 
+def _collections(code: Code) -> set[str]:
+    return {
+        field.name
+        for template in code.module.templates
+        for field in template.fields
+        if field.type.head in ("[]", "Set", "NonEmpty", "NonEmptySet", "Map")
+    }
+
+
 def counted(clause: str, code: Code) -> list[Answer] | None:
     if COUNTED.search(clause) is None:
         return None
@@ -89,14 +98,26 @@ def counted(clause: str, code: Code) -> list[Answer] | None:
             continue
         what = guard.left.split(" ", 1)[-1] if guard in counts else guard.right.split(" ", 1)[-1]
         signed = any(what in names for names in code.signed.values())
+        lists = _collections(code)
+        holder = next(
+            (
+                template.name
+                for template in code.module.templates
+                if any(field.name == what for field in template.fields)
+                and lists & set(code.signed[template.name])
+            ),
+            None,
+        )
         note = (
             f"; {what} are signatories"
             if signed
+            else f"; {what} is data, but all of {', '.join(code.signed[holder])} sign {holder}"
+            if holder
             else f"; {what} is data that whoever creates the contract can fill in, not signatures"
         )
         return [
             (
-                "met" if signed else "not_met",
+                "met" if signed or holder else "not_met",
                 guard.line,
                 f"{guard.template}.{guard.choice} tests {guard.text}{note}",
             )

@@ -6,7 +6,18 @@ import re
 
 from canton_mcp.daml.intent.bounds import BOUND
 from canton_mcp.daml.intent.changes import CHANGING
-from canton_mcp.daml.intent.clauses import EITHER, LIST, MODAL, NOT, WHO, all_of, located, one_of, parties_of
+from canton_mcp.daml.intent.clauses import (
+    EITHER,
+    LIST,
+    MODAL,
+    NOT,
+    WHO,
+    all_of,
+    jointly,
+    located,
+    one_of,
+    parties_of,
+)
 from canton_mcp.daml.intent.code import EMPTY_VERBS, Code, free_actor, guarded_actor
 from canton_mcp.daml.intent.consent import ALONE, CONSENT
 from canton_mcp.daml.intent.model import Answer
@@ -44,6 +55,9 @@ _MAY_BY = re.compile(rf"\b{MODAL} be (\w+)\b(?:[^,.]*?) by (?:the |an? )?{LIST}(
 _PLAIN = re.compile(r"\b(?:the|an?|each|any|every) (\w+(?: \w+)?) (\w+s)\b(.*)", re.I)
 _CREATION = stems("create issue mint establish open set")
 _CONSENTS = stems("consent agree sign approve authorize authorise co-sign confirm accept")
+_WHEN = frozenset(
+    {"after", "before", "until", "if", "when", "once", "while", "during", "for", "with", "within"}
+)
 _SEEING = stems("see view observe read look inspect monitor audit")
 _POSSIBLE = re.compile(rf"\b(?:the |an? )?(\w+(?: \w+)?) {MODAL} be (\w+)\b", re.I)
 
@@ -55,6 +69,8 @@ def only(clause: str, code: Code) -> list[Answer] | None:
             who, verb, rest = found.groups()
             if stem(verb) in _SEEING:
                 return None
+            if who.split()[0].lower() in _WHEN:
+                continue
             return _restricted(who, verb, rest, code, _TOGETHER.search(clause) is not None)
     found = _ONLY_BY.search(clause)
     if found is None:
@@ -62,6 +78,8 @@ def only(clause: str, code: Code) -> list[Answer] | None:
     verb, who = next(
         (verb, who) for verb, who in zip(found.groups()[::2], found.groups()[1::2], strict=True) if verb
     )
+    if not parties_of(who, code)[0] and not code.doing(verb, clause[: found.start()]):
+        return None  # 'loans are limited to 1 million' is a bound
     return _restricted(who, verb, clause[: found.start()], code, _TOGETHER.search(clause) is not None)
 
 
@@ -79,7 +97,7 @@ def _restricted(who: str, verb: str, rest: str, code: Code, together: bool) -> l
                 "not_found",
                 choices[0].line,
                 f"no party is named like '{all_of(unknown) if unknown else who}'; {located(choices)} is "
-                f"controlled by {one_of(choices[0].shown)}",
+                f"controlled by {jointly(choices[0].shown)}",
             )
         ]
     for entry in choices:
@@ -108,7 +126,7 @@ def _restricted(who: str, verb: str, rest: str, code: Code, together: bool) -> l
                 (
                     "not_met",
                     entry.line,
-                    f"{entry.name} is controlled by {one_of(entry.shown)}, not by {one_of(known)}{more}",
+                    f"{entry.name} is controlled by {jointly(entry.shown)}, not by {one_of(known)}{more}",
                 )
             ]
     if unknown:
@@ -116,7 +134,7 @@ def _restricted(who: str, verb: str, rest: str, code: Code, together: bool) -> l
             (
                 "not_found",
                 choices[0].line,
-                f"{located(choices)}: controlled by {one_of(choices[0].shown)}; no party is named like '{all_of(unknown)}'",
+                f"{located(choices)}: controlled by {jointly(choices[0].shown)}; no party is named like '{all_of(unknown)}'",
             )
         ]
     joint = [
@@ -169,7 +187,7 @@ def never(clause: str, code: Code) -> list[Answer] | None:
             return None
         if not choices:
             return [("met", None, f"no choice is named like '{verb}'; only the signatories can archive")]
-        return [("not_met", choices[0].line, f"{located(choices)} lets {one_of(choices[0].shown)} do it")]
+        return [("not_met", choices[0].line, f"{located(choices)} lets {jointly(choices[0].shown)} do it")]
     found = _NEITHER.search(clause) or _NEVER.search(clause)
     if found is not None:
         who, verb, rest = found.groups()
@@ -179,7 +197,7 @@ def never(clause: str, code: Code) -> list[Answer] | None:
             return None
         (verb, who), rest = found.groups(), clause[: found.start()]
     known, _ = parties_of(who, code)
-    if not known or stem(verb) in _SEEING or BOUND.search(rest):
+    if not known or stem(verb) in _SEEING or BOUND.search(f"{verb} {rest}"):
         return None
     if TIMED.search(clause) or re.search(r"\bwithout\b", rest, re.I):
         return None
@@ -217,7 +235,7 @@ def never(clause: str, code: Code) -> list[Answer] | None:
         (
             "met",
             choices[0].line,
-            f"no choice named like '{verb}' is controlled by {one_of(known)}: {located(choices)} by {one_of(choices[0].shown)}",
+            f"no choice named like '{verb}' is controlled by {one_of(known)}: {located(choices)} by {jointly(choices[0].shown)}",
         )
     ]
 
@@ -254,7 +272,7 @@ def may(clause: str, code: Code) -> list[Answer] | None:
                     "not_found",
                     choices[0].line,
                     f"no party is named like '{all_of(unknown) or who}'; {located(choices)} is controlled by "
-                    f"{one_of(choices[0].shown)}",
+                    f"{jointly(choices[0].shown)}",
                 )
             ]
         )
@@ -303,7 +321,7 @@ def may(clause: str, code: Code) -> list[Answer] | None:
                 (
                     "not_met",
                     choices[0].line,
-                    f"{located(choices[:1])} is controlled by {one_of(choices[0].shown)}, not by {name}",
+                    f"{located(choices[:1])} is controlled by {jointly(choices[0].shown)}, not by {name}",
                 )
             )
     return answers or None
@@ -324,4 +342,4 @@ def possible(clause: str, code: Code) -> list[Answer] | None:
     choices = code.doing(verb, subject)
     if not choices:
         return None
-    return [("met", choices[0].line, f"{choices[0].name} is controlled by {one_of(choices[0].shown)}")]
+    return [("met", choices[0].line, f"{choices[0].name} is controlled by {jointly(choices[0].shown)}")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from canton_mcp.daml.guards import CLOCK, Guard
+from canton_mcp.daml.intent.clauses import MODAL
 from canton_mcp.daml.intent.code import Code
 from canton_mcp.daml.intent.model import Answer
 from canton_mcp.daml.words import name_stems, same_meaning, stem, stems, words
@@ -42,11 +43,17 @@ _MOVED = re.compile(
     re.I,
 )
 """Where a time is what changes, and not when something happens."""
+_ENDLESS = re.compile(r"\b(?:never|not|n't|no) (?:ever )?(?:expir\w+|laps\w+|deadlines?|time limit)\b", re.I)
+_ACT = re.compile(rf"\b{MODAL} (?:only )?(?:be )?(?:only )?(\w+)", re.I)
 _ENDING = stems("expire stop end cease halt close lapse")
 
 
 def timed(clause: str, code: Code) -> list[Answer] | None:
-    if TIMED.search(clause) is None or _MOVED.search(clause) is not None:
+    if (
+        TIMED.search(clause) is None
+        or _MOVED.search(clause) is not None
+        or _ENDLESS.search(clause) is not None
+    ):
         return None
     tests = [guard for guard in code.guards if CLOCK in (guard.left, guard.right)]
     fields = [
@@ -63,11 +70,13 @@ def timed(clause: str, code: Code) -> list[Answer] | None:
         _NOT_AFTER.search(clause) is None or _ONLY_AFTER.search(clause) is not None
     )
     spoken = words(clause)
+    asked = _ACT.search(clause)
+    act = asked.group(1) if asked else None
     topic = {
         (entry.template.name, entry.choice.name)
         for word in spoken
         for entry in code.doing(word)
-        if stem(word) not in _ENDING
+        if stem(word) not in _ENDING or word == act
     }
     near = [guard for guard in tests if (guard.template, guard.choice) in topic]
     if not near:
