@@ -422,6 +422,135 @@ def test_a_transfer_comes_with_the_offer_to_paste() -> None:
     assert all(action.verdict.status == "proved" for action in daml.judged(better).analysis.actions())
 
 
+def _offered(body: str, controller: str = "owner", given: str = "to : Party", signed: str = "issuer") -> str:
+    text = module(
+        "import DA.Time\n",
+        template(
+            f"    signatory {signed}\n    observer owner\n    ensure amount > 0.0\n"
+            + choice(body, controller, given, to="ContractId Iou"),
+            f"{VALUE}; since : Time",
+            "Iou",
+        ),
+    )
+    (finding,) = [one for one in findings(text) if one.rule == "transfer-without-consent"]
+    alone = text.replace(choice(body, controller, given, to="ContractId Iou"), "")
+    pasted = alone + "\n" + finding.paste
+    assert alone != text and daml.read(pasted).problems == ()
+    actions = daml.judged(pasted).analysis.actions()
+    assert actions and {action.verdict.status for action in actions} == {"proved"}
+    assert "controller-cannot-see" not in rules(pasted)
+    return finding.paste
+
+
+@pytest.mark.parametrize(
+    ("body", "given", "filled", "created"),
+    [
+        (
+            "create Iou with issuer = to, owner = to, amount, since",
+            "to : Party",
+            "to",
+            "iou with issuer = to; owner = to",
+        ),
+        ("create this with issuer = to; owner = to", "to : Party", "to", "iou with issuer = to; owner = to"),
+        (
+            "create this with\n  issuer = to\n  owner = to",
+            "to : Party",
+            "to",
+            "iou with issuer = to; owner = to",
+        ),
+        ("create Iou with issuer = to, ..", "to : Party", "to", "iou with issuer = to"),
+        (
+            "create $ Iou to owner (amount / 2.0) since",
+            "to : Party",
+            "to",
+            "iou with issuer = to; amount = iou.amount / 2.0",
+        ),
+        (
+            "create this with issuer = to; owner = this.issuer; amount = amount - fee",
+            "to : Party; fee : Decimal",
+            "to; fee",
+            "iou with issuer = to; owner = iou.issuer; amount = iou.amount - fee",
+        ),
+        (
+            "now <- getTime\nlet made = this with issuer = to; since = now\ncreate made",
+            "to : Party",
+            "to; since = now",
+            "iou with issuer = to; since",
+        ),
+    ],
+)
+def test_accept_creates_what_the_choice_created(body: str, given: str, filled: str, created: str) -> None:
+    paste = _offered(body, given=given)
+    assert paste.startswith(f"-- in Go: do create IouTransferOffer with iou = this; {filled}\n")
+    assert f"      do create {created}\n" in paste
+
+
+def test_a_record_that_is_not_seen_is_left_to_the_reader() -> None:
+    text = module(
+        template(
+            BOTH + choice("create (changed this to)", "owner", "to : Party", to="ContractId Iou"),
+            VALUE,
+            "Iou",
+        )
+        + "\n\nchanged : Iou -> Party -> Iou\nchanged iou to = iou with owner = to; issuer = to\n"
+    )
+    (finding,) = [one for one in findings(text) if one.rule == "transfer-without-consent"]
+    assert "do create iou with …\n" in finding.paste
+
+
+@pytest.mark.parametrize(
+    ("controller", "signed", "withdraws"),
+    [
+        ("owner", "issuer", "issuer"),
+        ("owner", "issuer, owner", "owner"),
+        ("issuer", "issuer, owner", "issuer"),
+    ],
+)
+def test_who_withdraws_signs_the_offer(controller: str, signed: str, withdraws: str) -> None:
+    paste = _offered("create this with issuer = to; owner = to", controller, signed=signed)
+    assert f"      controller iou.{withdraws}\n" in paste
+
+
+def test_an_offer_of_a_nonconsuming_choice_gives_nothing_back() -> None:
+    text = module(
+        template(
+            BOTH + choice("create this with owner = to", "owner", "to : Party", "nonconsuming choice"),
+            VALUE,
+            "Iou",
+        )
+    )
+    (finding,) = [one for one in findings(text) if one.rule == "transfer-without-consent"]
+    assert finding.paste.count("do create iou with owner = to\n") == 1
+    assert finding.paste.count("do pure ()\n") == 2 and "do create iou\n" not in finding.paste
+
+
+INNER = template("    signatory issuer\n", "issuer, owner : Party; amount : Decimal", "B")
+
+
+@pytest.mark.parametrize(
+    ("members", "seen"),
+    [
+        ("    signatory bond.issuer\n    observer n\n", False),
+        ("    signatory bond.issuer\n    observer n, bond.owner\n", True),
+        ("    signatory bond.issuer\n    observer n\n    ensure bond.owner == n\n", True),
+        ("    signatory bond.issuer\n    observer n\n    ensure valid this\n", True),
+        ("    signatory bond.issuer\n    observer n\n    ensure valid bond\n", True),
+        ("    signatory bond.issuer\n    observer n\n    ensure bond.amount > 0.0\n", False),
+        ("    signatory signatory bond\n    observer observer bond\n", False),
+        ("    signatory bond.issuer\n    observer n, stakeholders bond\n", True),
+    ],
+)
+def test_a_controller_in_a_record_has_to_see_the_contract(members: str, seen: bool) -> None:
+    text = module(INNER, template(members + choice("pure ()", "bond.owner"), "bond : B; n : Party", "O"))
+    found = [one for one in findings(text) if one.rule == "controller-cannot-see"]
+    assert [one.paste for one in found] == ([] if seen else ["observer bond.owner"])
+
+
+def test_a_part_that_was_not_read_may_hold_the_observer() -> None:
+    text = module(template("    signatory a\n    obsrver b\n" + choice("pure ()")))
+    assert daml.read(text).problems and "controller-cannot-see" not in rules(text)
+
+
 def test_a_helper_of_another_module_is_told_at_its_call() -> None:
     lib = daml.read(
         "module Lib where\n\n"

@@ -211,6 +211,9 @@ def test_the_end_of_a_template() -> None:
     ("change", "at", "message"),
     [
         (("  where\n", ""), (6, 5), "'where' is missing before 'signatory'"),
+        (("  where\n", "  whre\n"), (6, 3), "unexpected 'whre': did you mean 'where'?"),
+        (("  where\n", "    wher\n"), (6, 5), "unexpected 'wher': did you mean 'where'?"),
+        (("  where\n", "were\n"), (6, 1), "unexpected 'were': did you mean 'where'?"),
         (("  with\n    issuer", "    issuer"), (2, 5), "'with' is missing before the field issuer"),
         (("      with\n        new", "        new"), (12, 9), "'with' is missing before the field newOwner"),
         (("    owner : Party", "   owner : Party"), (4, 4), "the field owner starts in another column"),

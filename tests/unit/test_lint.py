@@ -250,10 +250,61 @@ def test_what_cannot_be_read_is_told_and_the_rest_is_checked(tmp_path: Path) -> 
     assert f"{tmp_path}/Gone.daml: not checked: " in result.stderr
     assert f"{tmp_path}/Latin.daml:1:4: not checked: byte 0xe9 is not UTF-8" in result.stderr
     assert f"{tmp_path}/Wide.daml: not checked: it is no UTF-8 text" in result.stderr
-    assert f"{tmp_path}/Broken.daml:15:" in result.stderr
+    assert f"{tmp_path}/Broken.daml:15:" not in result.stderr  # a finding says it
+    assert f"\n{tmp_path}/Broken.daml:15:" in f"\n{result.stdout}"
     document = as_json(str(tmp_path))
     assert (document["summary"]["files"], document["summary"]["unreadable"]) == (3, 2)
     assert {Path(entry["path"]).name: entry["read"] for entry in document["files"]}["Wide.daml"] is False
+
+
+BROKEN = SAFE.replace("  where\n    sig", "  whre\n    sig")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        ([], 1),
+        (["--fail-on", "critical"], 1),
+        (["--fail-on", "info"], 1),
+        (["--fail-on", "never"], 0),
+        (["--rule", "no-signatory"], 1),
+        (["--rule", "syntax"], 1),
+        (["--ignore", "no-signatory"], 1),
+        (["--ignore", "syntax"], 0),
+    ],
+)
+def test_what_cannot_be_parsed_fails_the_run(arguments: list[str], status: int) -> None:
+    result = run("-", *arguments, text=BROKEN.encode())
+    told = "<stdin>:7:3: critical syntax: unexpected 'whre': did you mean 'where'?"
+    assert result.exit_code == status
+    assert (told in result.stdout) == ("syntax" not in arguments[1:] or arguments[0] == "--rule")
+    assert ("<stdin>:7:3: not checked: " in result.stderr) == (arguments == ["--ignore", "syntax"])
+
+
+def test_what_cannot_be_parsed_is_a_result_in_every_form() -> None:
+    (finding,) = as_json("-", text=BROKEN.encode())["findings"]
+    assert (finding["rule"], finding["severity"], finding["certainty"]) == ("syntax", "critical", "definite")
+    assert (finding["line"], finding["column"]) == (7, 3)
+    found = sarif("-", text=BROKEN.encode())
+    (result,) = found["results"]
+    rule = found["tool"]["driver"]["rules"][result["ruleIndex"]]
+    assert (result["ruleId"], rule["id"], result["level"]) == ("syntax", "syntax", "error")
+    assert found["invocations"][0]["toolExecutionNotifications"] == []
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "mystery newText",
+        "[x | x <- newText]",
+        "foo @Int (\\case 1 -> newText)",
+        "(" * 300 + "newText" + ")" * 300,
+    ],
+)
+def test_expressions_that_are_not_followed_are_no_syntax_problem(expression: str) -> None:
+    text = SAFE.replace("text = newText", f"text = {expression}")
+    assert text != SAFE
+    assert run("-", "--fail-on", "info", text=text.encode()).exit_code == 0
 
 
 def test_only_unreadable_files_are_nothing_to_read(tmp_path: Path) -> None:
@@ -354,7 +405,7 @@ def test_sarif_has_what_its_schema_asks_for(project: Path) -> None:
     (project / "Wide.daml").write_bytes(SAFE.encode("utf-16"))
     log = sarif(str(project))
     rules = fits("driver", log["tool"]["driver"])["rules"]
-    assert [rule["id"] for rule in rules] == sorted(KINDS)
+    assert [rule["id"] for rule in rules] == sorted([*KINDS, lint.SYNTAX])
     for rule in rules:
         fits("rule", rule)
         assert rule["defaultConfiguration"]["level"] in ("note", "warning", "error")
@@ -385,7 +436,10 @@ def test_sarif_has_what_its_schema_asks_for(project: Path) -> None:
 def test_sarif_describes_the_applied_rules_only_and_keeps_prints_when_lines_move() -> None:
     here = sarif("--rule", "transfer-without-consent", "-", text=GIVEN_AWAY.encode())
     moved = sarif("--rule", "transfer-without-consent", "-", text=f"-- more\n\n{GIVEN_AWAY}".encode())
-    assert [rule["id"] for rule in here["tool"]["driver"]["rules"]] == ["transfer-without-consent"]
+    assert [rule["id"] for rule in here["tool"]["driver"]["rules"]] == [
+        lint.SYNTAX,
+        "transfer-without-consent",
+    ]
     (one,), (other,) = here["results"], moved["results"]
     assert one["partialFingerprints"] == other["partialFingerprints"]
     assert one["locations"][0]["physicalLocation"]["region"]["startLine"] == 13

@@ -343,6 +343,7 @@ def lint(
 
     PATH is a file, a directory (its *.daml, hidden directories left out), or - for the input. Modules of one run
     see each other. Exit status: 0 nothing from --fail-on on, 1 something, 2 wrong usage or nothing to read.
+    What cannot be parsed is a critical finding of the rule syntax, whatever --rule names.
 
     \b
     Examples:

@@ -14,10 +14,12 @@ from pathlib import Path
 from canton_mcp import daml
 from canton_mcp.daml import tree
 from canton_mcp.daml.findings import KINDS, Finding
-from canton_mcp.daml.findings.model import ORDER
+from canton_mcp.daml.findings.model import ORDER, Kind
 
 __all__ = [
     "STDIN",
+    "SYNTAX",
+    "SYNTAX_KIND",
     "Checked",
     "Note",
     "Source",
@@ -30,6 +32,11 @@ __all__ = [
 ]
 
 STDIN = "<stdin>"
+SYNTAX = "syntax"
+"""The rule of what cannot be parsed. It is applied whatever ``--rule`` names, for nothing else was looked for there."""
+SYNTAX_KIND = Kind("critical", "definite")
+_NO_SYNTAX = ("too deeply to be read", "is not judged", "has no controller")
+"""How problems end that are bounds of this reader, code left out on purpose, or said by a rule."""
 _MAX_BYTES = 8_000_000
 _MAX_DEPTH = 2
 _MAX_OTHERS = 200
@@ -45,11 +52,15 @@ class UsageError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Something that kept a file, or a part of it, from being checked; line and column from 1, 0 for the whole."""
+    """Something that kept a file, or a part of it, from being checked; line and column from 1, 0 for the whole.
+
+    `told` if a finding says it, too.
+    """
 
     line: int
     column: int
     message: str
+    told: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,19 +185,26 @@ def _decoded(path: str, data: bytes) -> Source:
 
 
 def chosen(rules: Iterable[str], ignored: Iterable[str]) -> frozenset[str]:
-    """The ids of the rules to apply: those named, or all, without the ignored ones; raises UsageError for unknown ids."""
+    """The ids of the rules to apply: those named, or all, without the ignored ones; raises UsageError for unknown ids.
+
+    `SYNTAX` is among them unless it is ignored: what cannot be parsed is not checked by any rule.
+    """
     wanted, unwanted = (
         [word for text in texts for word in text.replace(",", " ").split()] for texts in (rules, ignored)
     )
     for name in (*wanted, *unwanted):
-        if name not in KINDS:
-            near = get_close_matches(name, KINDS, 3, 0.4)
-            hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(sorted(KINDS))}."
+        if name not in KINDS and name != SYNTAX:
+            near = get_close_matches(name, [*KINDS, SYNTAX], 3, 0.4)
+            hint = (
+                f"did you mean {' or '.join(near)}?"
+                if near
+                else f"known are {', '.join(sorted([*KINDS, SYNTAX]))}."
+            )
             raise UsageError(f"{name}: no such rule; {hint}")
     left = frozenset(wanted or KINDS) - frozenset(unwanted)
     if not left:
         raise UsageError("no rule is left: --ignore names everything that --rule does.")
-    return left
+    return left | ({SYNTAX} - set(unwanted))
 
 
 # checking -----------------------------------------------------------------------------------------------
@@ -347,12 +365,13 @@ def _findings(project: Project, number: int, rules: frozenset[str]) -> _Result:
         return Checked(source, notes=source.notes), frozenset()
     analysis = daml.analyse(module, project.seen_by(number))
     found = [finding for finding in daml.findings(module, analysis) if finding.rule in rules]
+    stumbled = [_syntax(problem) for problem in module.problems if SYNTAX in rules and _is_syntax(problem)]
     actions = analysis.actions()
     statuses = [action.verdict.status for action in actions]
     checked = Checked(
         source,
-        tuple(sorted(found, key=lambda finding: (finding.line, finding.column))),
-        (*source.notes, *_notes(module, analysis.incomplete)),
+        tuple(sorted([*stumbled, *found], key=lambda finding: (finding.line, finding.column))),
+        (*source.notes, *_notes(module, analysis.incomplete, rules)),
         len(module.templates),
         sum(len(template.choices) for template in module.templates)
         + sum(len(interface.choices) for interface in module.interfaces)
@@ -365,9 +384,29 @@ def _findings(project: Project, number: int, rules: frozenset[str]) -> _Result:
     )
 
 
-def _notes(module: tree.Module, incomplete: str) -> Iterator[Note]:
+def _is_syntax(problem: tree.Problem) -> bool:
+    """Whether the text is wrong there, rather than beyond what is followed."""
+    return not problem.message.endswith(_NO_SYNTAX)
+
+
+def _syntax(problem: tree.Problem) -> Finding:
+    return Finding(
+        SYNTAX,
+        SYNTAX_KIND.severity,
+        SYNTAX_KIND.certainty,
+        problem.place.line,
+        problem.place.column,
+        None,
+        None,
+        problem.message,
+        "correct it and check again: what stands here could not be checked",
+    )
+
+
+def _notes(module: tree.Module, incomplete: str, rules: frozenset[str]) -> Iterator[Note]:
     for problem in module.problems:
-        yield Note(problem.place.line, problem.place.column, problem.message)
+        told = SYNTAX in rules and _is_syntax(problem)
+        yield Note(problem.place.line, problem.place.column, problem.message, told)
     if module.incomplete:
         yield Note(0, 0, module.incomplete)
     if incomplete:

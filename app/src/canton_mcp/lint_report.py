@@ -15,7 +15,7 @@ from urllib.parse import quote
 from canton_mcp import __version__
 from canton_mcp.daml.findings import KINDS, Finding, Severity
 from canton_mcp.daml.findings.model import ORDER
-from canton_mcp.lint import STDIN, Checked, Note
+from canton_mcp.lint import STDIN, SYNTAX, SYNTAX_KIND, Checked, Note
 
 __all__ = ["as_json", "as_sarif", "as_text", "notices", "summary"]
 
@@ -92,9 +92,9 @@ def _plain(text: str) -> str:
 
 
 def notices(checked: Iterable[Checked]) -> Iterator[str]:
-    """What was not checked, and why, one line each."""
+    """What was not checked, and why, one line each; without what a finding says."""
     for entry in checked:
-        for note in entry.notes:
+        for note in (note for note in entry.notes if not note.told):
             place = f":{note.line}:{note.column}" if note.line else ""
             yield _plain(f"{entry.source.path}{place}: not checked: {note.message}")
 
@@ -199,7 +199,10 @@ def as_sarif(checked: Sequence[Checked], rules: Iterable[str]) -> str:
             {
                 "executionSuccessful": True,
                 "toolExecutionNotifications": [
-                    _notification(entry.source.path, note) for entry in checked for note in entry.notes
+                    _notification(entry.source.path, note)
+                    for entry in checked
+                    for note in entry.notes
+                    if not note.told
                 ],
             }
         ],
@@ -212,6 +215,21 @@ def _rule(name: str) -> dict[str, Any]:
     """What the catalogue says of a rule."""
     from canton_mcp.catalogue.rules import RULES
 
+    if name == SYNTAX:
+        return {
+            "id": name,
+            "name": "Syntax",
+            "shortDescription": {"text": "What cannot be parsed"},
+            "fullDescription": {
+                "text": "The text is no DAML here, so that no rule could be applied to this place."
+            },
+            "defaultConfiguration": {"level": _LEVELS[SYNTAX_KIND.severity]},
+            "properties": {
+                "tags": ["daml"],
+                "severity": SYNTAX_KIND.severity,
+                "certainty": SYNTAX_KIND.certainty,
+            },
+        }
     kind = KINDS[name]
     rule = next((entry for entry in RULES if entry.id == name), None)
     described: dict[str, Any] = {

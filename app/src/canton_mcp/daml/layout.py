@@ -8,6 +8,7 @@ token that cannot continue it is kept as a table of the tokens for which this ha
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from difflib import SequenceMatcher
 
 from canton_mcp.daml.lexer import MAX_PROBLEMS, Columns, Tokens
 from canton_mcp.daml.tree import Place, Problem
@@ -38,6 +39,9 @@ _OUT_OF_LINE = frozenset({"var", "do", "with", "controller"})
 _ARGUMENTS = frozenset({"var", "con", "(", "[", "str", "num"})
 _OPERAND_ENDS = frozenset({"var", "con", ")", "]", ".f", "num", "str"})
 _NEAR = 60
+_ALIKE = 0.75
+"""How like ``where`` a name must be, of 1, to be taken for it."""
+_MAX_WHERE = 7
 _GUARDED = frozenset({"of", "catch", "let", "where", "top", "mif"})
 """Blocks whose items may have guards."""
 _SPECIAL = frozenset(
@@ -143,6 +147,8 @@ class _Layout:
         while index < count:
             kind = kinds[index]
             if indents[index] and not fresh:
+                if kind == "var" and indents[index + 1 : index + 2] != [0] and self._misspelt_where(index):
+                    kind = "where"
                 self._line_start(index, indents[index], kind)
             fresh = False
             if kind in special:
@@ -377,6 +383,26 @@ class _Layout:
         )
         self._close_until(depth + 1)
         self._separate()
+        return True
+
+    def _misspelt_where(self, index: int) -> bool:
+        """Whether a name alone on its line, between the fields of a template and a member, is meant to be ``where``."""
+        tokens, stack = self.tokens, self.stack
+        text = tokens.texts[index]
+        if len(text) > _MAX_WHERE or index + 1 >= len(tokens.texts):
+            return False
+        if tokens.texts[index + 1] not in _MEMBERS and tokens.texts[index + 1] not in ("key", "interface"):
+            return False
+        depth = len(stack) - 1
+        while depth and (stack[depth].kind in _MARKERS or stack[depth].owner == "fields"):
+            depth -= 1
+        item = stack[depth].item
+        if self._first_of(stack[depth]) != "template" or "where" in self.out.kinds[item:]:
+            return False
+        if SequenceMatcher(None, text.lower(), "where").ratio() < _ALIKE:
+            return False
+        self._problem(index, f"unexpected '{text}': did you mean 'where'? It ends the fields of a template")
+        tokens.kinds[index] = "where"
         return True
 
     def _field_out_of_line(self, index: int, depth: int, column: int) -> bool:

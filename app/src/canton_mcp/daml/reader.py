@@ -265,6 +265,13 @@ class _Reader(Terms):
         if kinds[self.at] == "where" and kinds[self.at + 1] == OPEN and self.at < end:
             for separator, first, last in self.items(self.at + 1):
                 self.member(members, separator, first, last)
+        elif self.at < end and kinds[self.at] in ("var", "con"):
+            # Named where it stands: that there is no 'where' only follows from it.
+            self.problem(
+                self.at,
+                f"unexpected '{texts[self.at][:40]}': the fields of the template {name or '?'} end with 'where'",
+            )
+            self.at = end
         else:
             self.problem(named, f"the template {name or '?'} has no 'where' with its signatories and choices")
         self.rest(end)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from canton_mcp.daml import tree
 from canton_mcp.daml.actions import Action, ActionKind, Entry, Party
 from canton_mcp.daml.findings.model import Finding
+from canton_mcp.daml.findings.offer import offer
 from canton_mcp.daml.findings.view import Code, Owned, finding, listed
 
 __all__ = ["authority"]
@@ -44,7 +45,7 @@ def authority(code: Code) -> Iterator[Finding]:
             if (place.start, action.kind, missing) in seen:
                 continue
             seen.add((place.start, action.kind, missing))
-            yield _unauthorized(entry, action, place, templates)
+            yield _unauthorized(code, entry, action, place, templates)
     yield from _submitted(code)
     yield from _unreachable(code)
 
@@ -86,7 +87,9 @@ def _place(code: Code, action: Action) -> tree.Place | None:
     return action.via[0].place if action.via else None
 
 
-def _unauthorized(entry: Entry, action: Action, place: tree.Place, templates: Mapping[str, Owned]) -> Finding:
+def _unauthorized(
+    code: Code, entry: Entry, action: Action, place: tree.Place, templates: Mapping[str, Owned]
+) -> Finding:
     verdict = action.verdict
     missing = listed(verdict.missing)
     owned = templates.get(action.template or "")
@@ -100,7 +103,7 @@ def _unauthorized(entry: Entry, action: Action, place: tree.Place, templates: Ma
     message = f"{_what(action)} {verdict.reason}{_where(action)}"
     if transfer and owned is not None and len(verdict.missing) == 1 and owned.signatories_clear:
         fix = f"let {missing} consent first: offer the transfer, and create the new {action.template} when {missing} accepts"
-        paste = _offer(owned, verdict.missing[0], entry, action)
+        paste = offer(code, owned, verdict.missing[0], entry, action)
     else:
         fix, paste = _remedy(entry, action, verdict.missing)
     return finding(
@@ -177,48 +180,6 @@ def _remedy(entry: Entry, action: Action, missing: tuple[Party, ...]) -> tuple[s
         else ""
     )
     return fix, paste
-
-
-def _offer(owned: Owned, receiver: Party, entry: Entry, action: Action) -> str:
-    """A transfer offer for a template, and what the choice creates instead."""
-    name = owned.template.name
-    offer = f"{name}TransferOffer"
-    value = f"{name[:1].lower()}{name[1:]}"
-    signed = sorted(owned.signed)
-    replaced = _replaced(owned, receiver, action)
-    changed = f"{value} with {replaced} = {receiver.path}" if replaced else f"{value} with …"
-    givers = sorted(entry_party.path for entry_party in entry.controllers if entry_party.path in owned.fields)
-    back = givers[0] if givers else signed[0]
-    new = receiver.path.rpartition(".")[2]
-    return f"""\
--- in {entry.name}: do create {offer} with {value} = this; {new}
-template {offer}
-  with
-    {value} : {name}
-    {new} : Party
-  where
-    signatory {", ".join(f"{value}.{path}" for path in signed)}
-    observer {new}
-
-    choice {offer}_Accept : ContractId {name}
-      controller {new}
-      do create {changed}
-
-    choice {offer}_Reject : ContractId {name}
-      controller {new}
-      do create {value}
-
-    choice {offer}_Withdraw : ContractId {name}
-      controller {value}.{back}
-      do create {value}
-"""
-
-
-def _replaced(owned: Owned, receiver: Party, action: Action) -> str:
-    """The field that takes the new party: the signatory that the new contract does not need any more."""
-    required = {party.path for party in action.required}
-    free = [path for path in sorted(owned.signed) if path not in required]
-    return free[0] if len(free) == 1 else ""
 
 
 def _unreachable(code: Code) -> Iterator[Finding]:

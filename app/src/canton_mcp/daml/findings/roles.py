@@ -8,13 +8,24 @@ from collections.abc import Iterator
 from canton_mcp.daml import tree
 from canton_mcp.daml.actions import Action
 from canton_mcp.daml.findings.model import Finding
-from canton_mcp.daml.findings.view import ACCEPTING, OFFERING, Chosen, Code, Owned, finding, listed, named
+from canton_mcp.daml.findings.view import (
+    ACCEPTING,
+    OFFERING,
+    Chosen,
+    Code,
+    Owned,
+    finding,
+    listed,
+    named,
+    walk,
+)
 
 __all__ = ["roles"]
 
 _TELLING = re.compile(
     r"(statement|report|notice|notification|receipt|confirmation|calculation|event|log|summary|result)$", re.I
 )
+_PATH = re.compile(r"[a-z_][\w']*(\.[a-z_][\w']*)*")
 _OPERATOR = re.compile(
     r"(operator|admin|bank|custodian|provider|platform|exchange|registrar|agent|issuer|depository)", re.I
 )
@@ -103,8 +114,14 @@ def _invisible_controller(code: Code, chosen: Chosen, owned: Owned) -> Iterator[
     entry = chosen.entry
     if chosen.choice.in_controller_can or owned.template.instances or not owned.clear or entry is None:
         return
+    if code.troubled(owned.template.extent):
+        return  # what could not be read may be an observer
     if not entry.controllers or not all(
-        party.origin == "field" and party.many is False and party.path in owned.fields
+        party.origin == "field"
+        and party.many is False
+        and _PATH.fullmatch(party.path)
+        and party.path.partition(".")[0] in owned.fields
+        and not _tied(owned, party.path)
         for party in entry.controllers
     ):
         return
@@ -122,6 +139,20 @@ def _invisible_controller(code: Code, chosen: Chosen, owned: Owned) -> Iterator[
         f"make {listed(blind)} an observer, unless the contract is disclosed to it explicitly",
         severity="medium" if disclosed else None,
         paste=f"observer {', '.join(blind)}",
+    )
+
+
+def _tied(owned: Owned, path: str) -> bool:
+    """Whether ``ensure`` may say that a party in a record is one of the stakeholders: it names it, or judges the whole."""
+    head, _, rest = path.partition(".")
+    ensure = owned.template.ensure
+    if not rest or ensure is None:
+        return False
+    nodes = walk(ensure)
+    apart = {id(node.value) for node in nodes if isinstance(node, tree.FieldAccess)}
+    return path.rpartition(".")[2] in owned.ensured or any(
+        isinstance(node, tree.Name) and (node.name == "this" or (node.name == head and id(node) not in apart))
+        for node in nodes
     )
 
 

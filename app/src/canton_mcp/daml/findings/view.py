@@ -294,6 +294,15 @@ class Code:
         ]
         self.choices = tuple(chosen)
 
+    def choice_at(self, entry: Entry) -> Chosen | None:
+        """The choice of a template or interface that an entry is the analysis of."""
+        found = self._by_place.get(entry.place.start)
+        return found if found is not None and found.owner == entry.owner else None
+
+    @cached_property
+    def _by_place(self) -> dict[int, Chosen]:
+        return {chosen.choice.place.start: chosen for chosen in self.choices}
+
     @cached_property
     def foreign(self) -> bool:
         """Whether it imports modules that are not of the standard library."""
