@@ -9,7 +9,6 @@ from canton_mcp.daml.acting import Acting, typed
 from canton_mcp.daml.actions import Call
 from canton_mcp.daml.branches import Arm
 from canton_mcp.daml.facts import Facts, elements, speaks_of
-from canton_mcp.daml.library import ABORTS, ACTIONS, COMMANDS, EFFECTS, PARTIES, SUBMISSIONS
 from canton_mcp.daml.paths import (
     BOTTOM,
     UNIT,
@@ -30,6 +29,7 @@ from canton_mcp.daml.paths import (
     Unknown,
     Value,
 )
+from canton_mcp.daml.prelude import ABORTS, ACTIONS, COMMANDS, EFFECTS, PARTIES, SUBMISSIONS
 from canton_mcp.daml.scope import Kind, expanded
 from canton_mcp.daml.values import kind_of
 from canton_mcp.daml.verdicts import listed, shown

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from canton_mcp.daml import tree
 from canton_mcp.daml.expressions import guarded, operands, spine
 from canton_mcp.daml.functions import Functions, retyped
-from canton_mcp.daml.library import EFFECT_ARITY, EFFECTS, EMPTY, JOIN, KNOWN
 from canton_mcp.daml.paths import (
     UNIT,
     Bottom,
@@ -24,6 +23,7 @@ from canton_mcp.daml.paths import (
     Unknown,
     Value,
 )
+from canton_mcp.daml.prelude import EFFECT_ARITY, EFFECTS, EMPTY, JOIN, KNOWN
 from canton_mcp.daml.scope import Kind, Scope
 from canton_mcp.daml.values import MAX_CALLS, MAX_DEPTH, MAX_FLAT, kind_of
 

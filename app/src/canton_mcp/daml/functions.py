@@ -9,20 +9,6 @@ from dataclasses import replace
 from canton_mcp.daml import tree
 from canton_mcp.daml.contracts import Contracts
 from canton_mcp.daml.expressions import guarded
-from canton_mcp.daml.library import (
-    ABORTS,
-    ARITY,
-    CAST,
-    EFFECT_ARITY,
-    EFFECTS,
-    FEWER,
-    FEWER_FIRST,
-    JOIN,
-    KNOWN,
-    ONE_OF,
-    SAME,
-    SUBMITTERS,
-)
 from canton_mcp.daml.matching import Match
 from canton_mcp.daml.paths import (
     BOTTOM,
@@ -42,6 +28,20 @@ from canton_mcp.daml.paths import (
     Tuple_,
     Unknown,
     Value,
+)
+from canton_mcp.daml.prelude import (
+    ABORTS,
+    ARITY,
+    CAST,
+    EFFECT_ARITY,
+    EFFECTS,
+    FEWER,
+    FEWER_FIRST,
+    JOIN,
+    KNOWN,
+    ONE_OF,
+    SAME,
+    SUBMITTERS,
 )
 from canton_mcp.daml.scope import Kind, Scope, collection_of, expanded
 from canton_mcp.daml.values import MAX_CALLS, identity, kind_of
