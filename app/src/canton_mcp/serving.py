@@ -6,7 +6,6 @@ clear line, and so that a socket that systemd kept across a restart (sd_listen_f
 
 from __future__ import annotations
 
-import errno
 import importlib
 import os
 import pkgutil
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import canton_mcp
+from canton_mcp.listening import why_not
 from canton_mcp.settings import Settings, SettingsError
 
 __all__ = ["StartError", "check", "one_line", "run"]
@@ -116,22 +116,7 @@ def _listen(settings: Settings) -> socket.socket:
         listener.bind((settings.bind, settings.port))
         listener.listen(_BACKLOG)  # only listening proves that nobody else does
     except OSError as error:
-        raise StartError(_why_not(error, settings)) from None
+        raise StartError(
+            why_not(error, settings.bind, settings.port, prefix="CANTON_MCP", usual="0.0.0.0")
+        ) from None
     return listener
-
-
-def _why_not(error: OSError, settings: Settings) -> str:
-    host, port = settings.bind, settings.port
-    if error.errno == errno.EADDRINUSE:
-        return (
-            f"port {port} on {host} is taken by another process. "
-            f"See which with: ss -ltnp 'sport = :{port}'. Stop it, or set another CANTON_MCP_PORT."
-        )
-    if error.errno == errno.EADDRNOTAVAIL:
-        return (
-            f"{host} is no address of this machine (port {port}). Set CANTON_MCP_BIND=0.0.0.0 or one that is."
-        )
-    if error.errno == errno.EACCES:
-        return f"port {port} on {host} needs privileges. Set CANTON_MCP_PORT to 1024 or more."
-    reason = error.strerror or str(error)
-    return f"port {port} on {host} cannot be opened: {reason}. Check CANTON_MCP_BIND and CANTON_MCP_PORT."

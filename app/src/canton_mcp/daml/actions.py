@@ -6,6 +6,7 @@ from typing import Literal
 
 from canton_mcp.daml import tree
 from canton_mcp.daml.paths import Origin
+from canton_mcp.daml.prelude import ActionKind
 from canton_mcp.daml.record import record
 
 __all__ = [
@@ -23,22 +24,6 @@ __all__ = [
     "Verdict",
 ]
 
-ActionKind = Literal[
-    "create",
-    "exercise",
-    "exerciseByKey",
-    "createAndExercise",
-    "archive",
-    "fetch",
-    "fetchByKey",
-    "fetchFromInterface",
-    "lookupByKey",
-    "visibleByKey",
-    "lookupNByKey",
-    "lookupAllByKey",
-    "fetchNByKey",
-    "fetchAllByKey",
-]
 Status = Literal["proved", "fails_unless", "unknown"]
 ONE_IS_ENOUGH: frozenset[ActionKind] = frozenset(
     {"fetch", "fetchByKey", "fetchFromInterface", "fetchNByKey", "fetchAllByKey"}

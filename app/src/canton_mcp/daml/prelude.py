@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal, get_args
+
 __all__ = [
     "ABORTS",
     "ACTIONS",
@@ -21,26 +23,26 @@ __all__ = [
     "SAME",
     "SUBMISSIONS",
     "SUBMITTERS",
+    "ActionKind",
 ]
 
-ACTIONS = frozenset(
-    {
-        "create",
-        "createAndExercise",
-        "exercise",
-        "exerciseByKey",
-        "archive",
-        "fetch",
-        "fetchByKey",
-        "fetchFromInterface",
-        "lookupByKey",
-        "visibleByKey",
-        "lookupNByKey",
-        "lookupAllByKey",
-        "fetchNByKey",
-        "fetchAllByKey",
-    }
-)
+ActionKind = Literal[
+    "create",
+    "exercise",
+    "exerciseByKey",
+    "createAndExercise",
+    "archive",
+    "fetch",
+    "fetchByKey",
+    "fetchFromInterface",
+    "lookupByKey",
+    "visibleByKey",
+    "lookupNByKey",
+    "lookupAllByKey",
+    "fetchNByKey",
+    "fetchAllByKey",
+]
+ACTIONS: frozenset[ActionKind] = frozenset(get_args(ActionKind))
 
 COMMANDS = {
     "createCmd": "create",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import gc
 import ipaddress
 import logging
@@ -31,6 +30,7 @@ from canton_mcp.hub.store import Store
 from canton_mcp.hub.tail import Tail
 from canton_mcp.hub.upstream import Upstreams
 from canton_mcp.hub.web import Site, application
+from canton_mcp.listening import why_not
 from canton_mcp.settings import SettingsError, release_id
 
 __all__ = ["Hub", "StartError", "run"]
@@ -391,24 +391,8 @@ def listening(host: str, port: int) -> socket.socket:
         sock.setblocking(False)
     except OSError as error:
         sock.close()
-        raise StartError(_why_not(error, host, port)) from None
+        raise StartError(why_not(error, host, port, prefix="DCAP_HUB", usual="127.0.0.1")) from None
     return sock
-
-
-def _why_not(error: OSError, host: str, port: int) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return (
-            f"port {port} on {host} is taken by another process. "
-            f"See which with: ss -ltnp 'sport = :{port}'. Stop it, or set another DCAP_HUB_PORT."
-        )
-    if error.errno == errno.EADDRNOTAVAIL:
-        return (
-            f"{host} is no address of this machine (port {port}). Set DCAP_HUB_BIND=127.0.0.1 or one that is."
-        )
-    if error.errno == errno.EACCES:
-        return f"port {port} on {host} needs privileges. Set DCAP_HUB_PORT to 1024 or more."
-    reason = error.strerror or str(error)
-    return f"port {port} on {host} cannot be opened: {reason}. Check DCAP_HUB_BIND and DCAP_HUB_PORT."
 
 
 async def _every(seconds: float, work: Callable[[], None]) -> None:
