@@ -636,6 +636,16 @@ def test_valid_messages_go_upstream_unmodified_and_to_nobody_else(tmp_path: Path
             running.stop()
 
 
+def test_an_address_is_in_use_from_the_first_message_on() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as upstream:
+        upstream.bind(("127.0.0.1", 0))
+        upstream.settimeout(10)
+        upstreams = Upstreams([("127.0.0.1", upstream.getsockname()[1])], 1)
+        upstreams.offer(b"first", "192.0.2.1", 0.0)
+        assert upstream.recv(2048) == b"first"
+        upstreams.close()
+
+
 def test_a_hub_never_sends_to_itself_nor_round_in_circles() -> None:
     async def resolved(targets: list[tuple[str, int]], own_port: int) -> Upstreams:
         upstreams = Upstreams(targets, own_port)

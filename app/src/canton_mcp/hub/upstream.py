@@ -39,6 +39,10 @@ class Upstreams:
         self._copies: dict[int, int] = {}
         self._forget_at = 0.0
         self._told: set[str] = set()
+        # An address needs no looking up: it is in use from the first message on.
+        for host, port in self._targets:
+            with contextlib.suppress(ValueError):
+                self._learn(host, port, str(ipaddress.ip_address(host)))
 
     def __bool__(self) -> bool:
         return bool(self._targets)
@@ -58,12 +62,15 @@ class Upstreams:
                 reason = (error.strerror if isinstance(error, OSError) else None) or error
                 self._tell(f"upstream {host}:{port} cannot be resolved: {reason}")
                 continue
-            address = str(answers[0][4][0])
-            if port == self._own_port and is_own_address(address):
-                self._tell(f"upstream {host}:{port} is this hub itself and is left out")
-                self._known.pop((host, port), None)
-            else:
-                self._known[host, port] = address, port
+            self._learn(host, port, str(answers[0][4][0]))
+
+    def _learn(self, host: str, port: int, address: str) -> None:
+        """Use `address` for a target from now on, unless that is this hub itself."""
+        if port == self._own_port and is_own_address(address):
+            self._tell(f"upstream {host}:{port} is this hub itself and is left out")
+            self._known.pop((host, port), None)
+        else:
+            self._known[host, port] = address, port
         # Two names of one address would count each message twice there.
         self._addresses = list(dict.fromkeys(self._known.values()))
 
